@@ -1,0 +1,218 @@
+// Package cms reads and writes the Cryptographic Message Syntax (RFC 5652) that
+// Apple's devices speak: profile signatures, SCEP messages, the Mdm-Signature
+// header and machine information.
+//
+// It is the only caller of the PKCS #7 library, which on its own overflows the
+// stack on nested input, panics on crafted envelopes, checks no trust unless
+// asked and takes the signer's word for the time. Every input passes Check
+// first. What is verified is said by the function's name: there is no general
+// verify.
+package cms
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The bounds of every message.
+const (
+	maxDepth    = 32
+	maxElements = 2000
+	// MaxCertificates is the most certificates that a message may carry.
+	MaxCertificates = 8
+	// MaxBytes is the size that the functions of this package accept.
+	MaxBytes = 1 << 20
+)
+
+var (
+	// ErrMalformed: the bytes are no such message.
+	ErrMalformed = errors.New("cms: malformed message")
+	// ErrTooLarge: the message is larger or deeper than is accepted.
+	ErrTooLarge = errors.New("cms: message is too large")
+	// ErrSignature: the message is well formed and its signature is not good.
+	ErrSignature = errors.New("cms: signature does not verify")
+	// ErrUntrusted: the signature is good and its certificate is not trusted.
+	ErrUntrusted = errors.New("cms: certificate is not trusted")
+	// ErrDecrypt is every failure to decrypt, without a difference.
+	ErrDecrypt = errors.New("cms: cannot decrypt")
+)
+
+func malformed(reason string) error { return fmt.Errorf("%w: %s", ErrMalformed, reason) }
+
+// element is one TLV: its header and content lie in b[start:contentStart] and
+// b[contentStart:contentEnd]; an indefinite one ends two bytes later.
+type element struct {
+	tag                                  byte
+	indefinite                           bool
+	start, contentStart, contentEnd, end int
+}
+
+// header reads the tag and length at b[at:], bounded by limit.
+func header(b []byte, at, limit int) (element, error) {
+	if limit-at < 2 {
+		return element{}, malformed("cut off")
+	}
+	e := element{tag: b[at], start: at}
+	if e.tag&0x1f == 0x1f {
+		return e, malformed("high tag number")
+	}
+	length := int(b[at+1])
+	e.contentStart = at + 2
+	switch {
+	case length == 0x80:
+		if e.tag&0x20 == 0 {
+			return e, malformed("primitive of indefinite length")
+		}
+		e.indefinite = true
+		e.contentEnd, e.end = limit, limit
+		return e, nil
+	case length > 0x80:
+		n := length & 0x7f
+		if n > 3 {
+			return e, malformed("length of more than three bytes")
+		}
+		if limit-e.contentStart < n {
+			return e, malformed("cut off")
+		}
+		length = 0
+		for _, c := range b[e.contentStart : e.contentStart+n] {
+			length = length<<8 | int(c)
+		}
+		e.contentStart += n
+	}
+	if length > limit-e.contentStart {
+		return e, malformed("child past its parent")
+	}
+	e.contentEnd = e.contentStart + length
+	e.end = e.contentEnd
+	return e, nil
+}
+
+// Check walks the tags and lengths of b without recursion and refuses what the
+// parsers cannot be trusted with: more than max bytes, more than 32 levels or
+// 2000 elements, anything but one SEQUENCE that fills b.
+func Check(b []byte, max int) error {
+	if len(b) > max {
+		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, max)
+	}
+	if len(b) == 0 || b[0] != 0x30 {
+		return malformed("does not begin with a SEQUENCE")
+	}
+	type level struct {
+		limit      int
+		indefinite bool
+	}
+	stack := []level{{limit: len(b)}}
+	at, elements := 0, 0
+	for {
+		top := stack[len(stack)-1]
+		switch {
+		case top.indefinite && at+2 <= top.limit && b[at] == 0 && b[at+1] == 0:
+			at += 2
+			stack = stack[:len(stack)-1]
+		case at == top.limit && top.indefinite:
+			return malformed("indefinite length without an end")
+		case at == top.limit && len(stack) == 1:
+			return nil
+		case at == top.limit:
+			stack = stack[:len(stack)-1]
+		case len(stack) == 1 && elements > 0:
+			return malformed("bytes after the message")
+		default:
+			e, err := header(b, at, top.limit)
+			if err != nil {
+				return err
+			}
+			if e.tag == 0 {
+				return malformed("stray end of contents")
+			}
+			elements++
+			if elements > maxElements {
+				return fmt.Errorf("%w: more than %d elements", ErrTooLarge, maxElements)
+			}
+			if e.tag&0x20 == 0 {
+				at = e.end
+				continue
+			}
+			if len(stack) > maxDepth {
+				return fmt.Errorf("%w: more than %d levels", ErrTooLarge, maxDepth)
+			}
+			stack = append(stack, level{limit: e.contentEnd, indefinite: e.indefinite})
+			at = e.contentStart
+		}
+	}
+}
+
+// toDER rewrites a message that passed Check with definite lengths, and
+// constructed octet strings (how BER chunks them) as single ones. It is linear
+// in the input times its depth, which Check bounds.
+func toDER(b []byte) ([]byte, error) {
+	out, rest, err := rewrite(b, 0, len(b), 0)
+	if err != nil {
+		return nil, err
+	}
+	if rest != len(b) {
+		return nil, malformed("bytes after the message")
+	}
+	return out, nil
+}
+
+func rewrite(b []byte, at, limit, depth int) (der []byte, next int, err error) {
+	if depth > maxDepth {
+		return nil, 0, ErrTooLarge
+	}
+	e, err := header(b, at, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	if e.tag&0x20 == 0 {
+		return encode(e.tag, b[e.contentStart:e.contentEnd]), e.end, nil
+	}
+	octets := e.tag == 0x24 // a constructed OCTET STRING
+	var content []byte
+	for at = e.contentStart; ; {
+		if e.indefinite && at+2 <= e.contentEnd && b[at] == 0 && b[at+1] == 0 {
+			at += 2
+			break
+		}
+		if !e.indefinite && at == e.contentEnd {
+			break
+		}
+		child, after, err := rewrite(b, at, e.contentEnd, depth+1)
+		if err != nil {
+			return nil, 0, err
+		}
+		if octets {
+			inner, err := header(child, 0, len(child))
+			if err != nil || inner.tag != 0x04 {
+				return nil, 0, malformed("chunk that is no octet string")
+			}
+			child = child[inner.contentStart:inner.contentEnd]
+		}
+		content, at = append(content, child...), after
+	}
+	tag := e.tag
+	if octets {
+		tag = 0x04
+	}
+	return encode(tag, content), at, nil
+}
+
+// encode writes one TLV of definite length.
+func encode(tag byte, content []byte) []byte {
+	n := len(content)
+	var head []byte
+	switch {
+	case n < 0x80:
+		head = []byte{tag, byte(n)}
+	case n < 1<<8:
+		head = []byte{tag, 0x81, byte(n)}
+	case n < 1<<16:
+		head = []byte{tag, 0x82, byte(n >> 8), byte(n)}
+	case n < 1<<24:
+		head = []byte{tag, 0x83, byte(n >> 16), byte(n >> 8), byte(n)}
+	default:
+		head = []byte{tag, 0x84, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+	}
+	return append(head, content...)
+}
