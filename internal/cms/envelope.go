@@ -48,7 +48,7 @@ func Encrypt(content []byte, to *x509.Certificate, random io.Reader) ([]byte, er
 		return nil, fmt.Errorf("cms: randomness: %w", err)
 	}
 	key, iv := secret[:32], secret[32:]
-	wrapped, err := rsa.EncryptPKCS1v15(random, public, key)
+	wrapped, err := rsa.EncryptPKCS1v15(random, public, key) //nolint:staticcheck // iOS's SCEP client reads nothing newer
 	if err != nil {
 		return nil, fmt.Errorf("cms: %w", err)
 	}
@@ -163,11 +163,13 @@ func unwrap(recipients []recipientInfo, cert *x509.Certificate, key crypto.Decry
 			return nil, fmt.Errorf("cms: randomness: %w", err)
 		}
 		if private, ok := key.(*rsa.PrivateKey); ok {
+			//nolint:staticcheck // iOS's SCEP client wraps keys by nothing newer; failures show only as bad padding
 			if err := rsa.DecryptPKCS1v15SessionKey(rand.Reader, private, r.EncryptedKey, secret); err != nil {
 				return nil, ErrDecrypt // of a public length only
 			}
 			return secret, nil
 		}
+		//nolint:staticcheck // as above, for keys behind an interface
 		plain, err := key.Decrypt(rand.Reader, r.EncryptedKey, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: size})
 		if err == nil && len(plain) == size {
 			return plain, nil
