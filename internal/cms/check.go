@@ -4,9 +4,14 @@
 //
 // It is the only caller of the PKCS #7 library, which on its own overflows the
 // stack on nested input, panics on crafted envelopes, checks no trust unless
-// asked and takes the signer's word for the time. Every input passes Check
-// first. What is verified is said by the function's name: there is no general
+// asked and takes the signer's word for the time. So every input passes Check
+// first and is rewritten as DER; the library then only parses. Which rules a
+// message was verified by is said by the function's name: there is no general
 // verify.
+//
+// What is not supported is refused: signers named by SubjectKeyIdentifier,
+// RSA-PSS, Ed25519, more than one signer or MaxCertificates certificates, RSA
+// keys outside 1024 to 4096 bits, DES and triple DES.
 package cms
 
 import (
@@ -20,18 +25,22 @@ const (
 	maxElements = 2000
 	// MaxCertificates is the most certificates that a message may carry.
 	MaxCertificates = 8
-	// MaxBytes is the size that the functions of this package accept.
+	// MaxBytes is the size in bytes that the functions of this package accept.
+	// Callers bound what they read from the network more tightly.
 	MaxBytes = 1 << 20
 )
 
 var (
-	// ErrMalformed: the bytes are no such message.
+	// ErrMalformed means that the bytes are not a message of the expected kind
+	// and shape.
 	ErrMalformed = errors.New("cms: malformed message")
-	// ErrTooLarge: the message is larger or deeper than is accepted.
+	// ErrTooLarge means more bytes, levels or elements than are accepted.
 	ErrTooLarge = errors.New("cms: message is too large")
-	// ErrSignature: the message is well formed and its signature is not good.
+	// ErrSignature means that the message is well formed, and that its signature
+	// is not good or made with an algorithm or key that is not accepted.
 	ErrSignature = errors.New("cms: signature does not verify")
-	// ErrUntrusted: the signature is good and its certificate is not trusted.
+	// ErrUntrusted means that the signature is good and its certificate is not
+	// trusted for the purpose.
 	ErrUntrusted = errors.New("cms: certificate is not trusted")
 	// ErrDecrypt is every failure to decrypt, without a difference.
 	ErrDecrypt = errors.New("cms: cannot decrypt")
@@ -39,12 +48,12 @@ var (
 
 func malformed(reason string) error { return fmt.Errorf("%w: %s", ErrMalformed, reason) }
 
-// element is one TLV: its header and content lie in b[start:contentStart] and
-// b[contentStart:contentEnd]; an indefinite one ends two bytes later.
+// element is one TLV in b: its content is b[contentStart:contentEnd], and the
+// next one begins at end. For an indefinite length both are only the limit.
 type element struct {
-	tag                                  byte
-	indefinite                           bool
-	start, contentStart, contentEnd, end int
+	tag                           byte
+	indefinite                    bool
+	contentStart, contentEnd, end int
 }
 
 // header reads the tag and length at b[at:], bounded by limit.
@@ -52,7 +61,7 @@ func header(b []byte, at, limit int) (element, error) {
 	if limit-at < 2 {
 		return element{}, malformed("cut off")
 	}
-	e := element{tag: b[at], start: at}
+	e := element{tag: b[at]}
 	if e.tag&0x1f == 0x1f {
 		return e, malformed("high tag number")
 	}
@@ -88,12 +97,15 @@ func header(b []byte, at, limit int) (element, error) {
 	return e, nil
 }
 
-// Check walks the tags and lengths of b without recursion and refuses what the
-// parsers cannot be trusted with: more than max bytes, more than 32 levels or
-// 2000 elements, anything but one SEQUENCE that fills b.
-func Check(b []byte, max int) error {
-	if len(b) > max {
-		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, max)
+// Check walks the tags and lengths of b (DER or BER, definite and indefinite)
+// without recursion and refuses what the parsers cannot be trusted with. More
+// than maxBytes bytes, 32 levels or 2000 elements are ErrTooLarge. Everything
+// else but one SEQUENCE that fills b is ErrMalformed: a high tag number, a length
+// of more than three bytes, a child past its parent, an indefinite primitive, a
+// stray or missing end of contents, bytes after the message.
+func Check(b []byte, maxBytes int) error {
+	if len(b) > maxBytes {
+		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, maxBytes)
 	}
 	if len(b) == 0 || b[0] != 0x30 {
 		return malformed("does not begin with a SEQUENCE")
@@ -215,4 +227,31 @@ func encode(tag byte, content []byte) []byte {
 		head = []byte{tag, 0x84, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
 	}
 	return append(head, content...)
+}
+
+// children lists the elements in the content of the DER element b, or false
+// where b is not exactly one element of that tag.
+func children(b []byte, tag byte) (list [][]byte, ok bool) {
+	e, err := header(b, 0, len(b))
+	if err != nil || e.tag != tag || e.indefinite || e.end != len(b) {
+		return nil, false
+	}
+	for at := e.contentStart; at < e.contentEnd; {
+		child, err := header(b, at, e.contentEnd)
+		if err != nil || child.indefinite {
+			return nil, false
+		}
+		list, at = append(list, b[at:child.end]), child.end
+	}
+	return list, true
+}
+
+// value is the content of the DER element b, or false where b is not exactly
+// one element of that tag.
+func value(b []byte, tag byte) ([]byte, bool) {
+	e, err := header(b, 0, len(b))
+	if err != nil || e.tag != tag || e.indefinite || e.end != len(b) {
+		return nil, false
+	}
+	return b[e.contentStart:e.contentEnd], true
 }

@@ -30,14 +30,32 @@ var (
 	oidAES256CBC     = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42}
 )
 
-var digests = map[crypto.Hash]struct{ digest, ecdsa asn1.ObjectIdentifier }{
-	crypto.SHA1:   {asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}},
-	crypto.SHA256: {asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}},
-	crypto.SHA384: {asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}},
-	crypto.SHA512: {asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}},
+// scheme is how a digest is named, alone and in signatures.
+type scheme struct {
+	digest, rsa, ecdsa asn1.ObjectIdentifier
+	withRSA, withECDSA x509.SignatureAlgorithm
 }
 
-// Attribute is a signed attribute; Value is marshalled by encoding/asn1.
+func rsaOID(last int) asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, last}
+}
+
+func sha2OID(last int) asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, last}
+}
+
+func ecdsaOID(last ...int) asn1.ObjectIdentifier {
+	return append(asn1.ObjectIdentifier{1, 2, 840, 10045, 4}, last...)
+}
+
+var digests = map[crypto.Hash]scheme{
+	crypto.SHA1:   {asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, rsaOID(5), ecdsaOID(1), x509.SHA1WithRSA, x509.ECDSAWithSHA1},
+	crypto.SHA256: {sha2OID(1), rsaOID(11), ecdsaOID(3, 2), x509.SHA256WithRSA, x509.ECDSAWithSHA256},
+	crypto.SHA384: {sha2OID(2), rsaOID(12), ecdsaOID(3, 3), x509.SHA384WithRSA, x509.ECDSAWithSHA384},
+	crypto.SHA512: {sha2OID(3), rsaOID(13), ecdsaOID(3, 4), x509.SHA512WithRSA, x509.ECDSAWithSHA512},
+}
+
+// Attribute is a signed attribute with one value, which encoding/asn1 marshals.
 type Attribute struct {
 	Type  asn1.ObjectIdentifier
 	Value any
@@ -50,13 +68,17 @@ type SignOptions struct {
 	Detached bool
 	// Time is the signingTime attribute; zero leaves it out.
 	Time time.Time
-	// Attributes are added to contentType and messageDigest.
+	// Attributes are added to contentType and messageDigest, each type once.
 	Attributes []Attribute
-	// Digest defaults to SHA-256.
+	// Digest is SHA-1, 256, 384 or 512; zero is SHA-256.
 	Digest crypto.Hash
-	// NoAttributes signs the content itself, and BER writes indefinite lengths:
-	// the shape that real devices were captured sending. For test kits.
-	NoAttributes, BER bool
+	// NoAttributes signs the content itself; Time and Attributes are then not
+	// used. Together with BER and SHA-1 it is what real devices were captured
+	// sending as Mdm-Signature, for the simulated iPhone: nothing that a server
+	// signs should set any of the three.
+	NoAttributes bool
+	// BER writes indefinite lengths, and content in chunks of 4096 bytes.
+	BER bool
 }
 
 type contentInfo struct {
@@ -78,22 +100,15 @@ type signerInfo struct {
 	Signature          []byte
 }
 
-type signedData struct {
-	Version          int
-	DigestAlgorithms []pkix.AlgorithmIdentifier `asn1:"set"`
-	Content          contentInfo
-	Certificates     asn1.RawValue `asn1:"optional"`
-	Signers          []signerInfo  `asn1:"set"`
-}
-
 type attribute struct {
 	Type   asn1.ObjectIdentifier
 	Values asn1.RawValue
 }
 
 // Sign makes a SignedData message over content. chain begins with key's
-// certificate and is carried whole. Any crypto.Signer with an RSA or ECDSA key
-// does, such as one in an HSM.
+// certificate, holds at most MaxCertificates and is carried whole. Any
+// crypto.Signer with an RSA (PKCS #1 v1.5) or ECDSA key does, such as one in an
+// HSM. The errors are of its arguments or of the key; there are no sentinels.
 func Sign(content []byte, key crypto.Signer, chain []*x509.Certificate, opt SignOptions) ([]byte, error) {
 	if opt.Digest == 0 {
 		opt.Digest = crypto.SHA256
@@ -101,6 +116,9 @@ func Sign(content []byte, key crypto.Signer, chain []*x509.Certificate, opt Sign
 	oids, ok := digests[opt.Digest]
 	if !ok {
 		return nil, fmt.Errorf("cms: digest %v is not supported", opt.Digest)
+	}
+	if len(chain) > MaxCertificates {
+		return nil, fmt.Errorf("cms: chain of %d certificates, more than %d", len(chain), MaxCertificates)
 	}
 	if len(chain) == 0 || !publicKeyEqual(key.Public(), chain[0].PublicKey) {
 		return nil, errors.New("cms: the chain does not begin with the key's certificate")
@@ -135,44 +153,78 @@ func Sign(content []byte, key crypto.Signer, chain []*x509.Certificate, opt Sign
 		return nil, fmt.Errorf("cms: signing: %w", err)
 	}
 
-	data := signedData{Version: 1, DigestAlgorithms: []pkix.AlgorithmIdentifier{digestAlgorithm}, Content: contentInfo{Type: oidData}, Signers: []signerInfo{info}}
+	signer, err := asn1.Marshal(info)
+	if err != nil {
+		return nil, fmt.Errorf("cms: signer: %w", err)
+	}
+	algorithm, err := asn1.Marshal(digestAlgorithm)
+	if err != nil {
+		return nil, fmt.Errorf("cms: digest: %w", err)
+	}
+	write := writer(opt.BER)
+	var inner []byte
 	if !opt.Detached {
-		data.Content.Content = asn1.RawValue{FullBytes: encode(0xa0, encode(0x04, content))}
+		inner = write.explicit(write.octets(content))
 	}
-	data.Certificates = certificateSet(chain)
-	der, err := wrap(oidSignedData, data)
-	if err != nil || !opt.BER {
-		return der, err
-	}
-	return toBER(der, 3)
+	return write.signedData(algorithm, inner, chain, signer)
 }
 
-// Degenerate makes a SignedData message that carries certificates only.
+// Degenerate makes a SignedData message that carries certificates only, as SCEP
+// hands them out (RFC 8894, section 3.4): one to MaxCertificates of them.
 func Degenerate(certs ...*x509.Certificate) ([]byte, error) {
-	return wrap(oidSignedData, signedData{
-		Version: 1, DigestAlgorithms: []pkix.AlgorithmIdentifier{}, Content: contentInfo{Type: oidData},
-		Certificates: certificateSet(certs), Signers: []signerInfo{},
-	})
+	if len(certs) == 0 || len(certs) > MaxCertificates {
+		return nil, fmt.Errorf("cms: %d certificates, not 1 to %d", len(certs), MaxCertificates)
+	}
+	return writer(false).signedData(nil, nil, certs, nil)
 }
 
-func wrap(kind asn1.ObjectIdentifier, content any) ([]byte, error) {
-	inner, err := asn1.Marshal(content)
+// writer puts messages together: in DER, or, when true, in BER with indefinite
+// lengths and chunked content where Apple's encoder writes them.
+type writer bool
+
+func (w writer) signedData(algorithms, content []byte, certs []*x509.Certificate, signers []byte) ([]byte, error) {
+	data, err := asn1.Marshal(oidData)
 	if err != nil {
 		return nil, fmt.Errorf("cms: %w", err)
 	}
-	oid, err := asn1.Marshal(kind)
+	kind, err := asn1.Marshal(oidSignedData)
 	if err != nil {
 		return nil, fmt.Errorf("cms: %w", err)
 	}
-	return encode(0x30, append(oid, encode(0xa0, inner)...)), nil
-}
-
-func certificateSet(certs []*x509.Certificate) asn1.RawValue {
 	var raw []byte
 	for _, c := range certs {
 		raw = append(raw, c.Raw...)
 	}
-	return asn1.RawValue{FullBytes: encode(0xa0, raw)}
+	return w.sequence(kind, w.explicit(w.sequence(
+		[]byte{2, 1, 1}, // version
+		encode(0x31, algorithms),
+		w.sequence(data, content),
+		w.explicit(raw),
+		encode(0x31, signers),
+	))), nil
+}
+
+func (w writer) sequence(parts ...[]byte) []byte { return w.constructed(0x30, parts...) }
+
+func (w writer) explicit(parts ...[]byte) []byte { return w.constructed(0xa0, parts...) }
+
+func (w writer) constructed(tag byte, parts ...[]byte) []byte {
+	content := bytes.Join(parts, nil)
+	if !w {
+		return encode(tag, content)
+	}
+	return bytes.Join([][]byte{{tag, 0x80}, content, {0, 0}}, nil)
+}
+
+func (w writer) octets(b []byte) []byte {
+	if !w {
+		return encode(0x04, b)
+	}
+	var chunks [][]byte
+	for chunk := range slices.Chunk(b, 4096) {
+		chunks = append(chunks, encode(0x04, chunk))
+	}
+	return w.constructed(0x24, chunks...)
 }
 
 // attributes is the content of the SET OF signed attributes, in DER order.
@@ -182,7 +234,10 @@ func attributes(digest []byte, opt SignOptions) ([]byte, error) {
 		list = append(list, Attribute{oidSigningTime, opt.Time.UTC()})
 	}
 	var encoded [][]byte
-	for _, a := range list {
+	for i, a := range list {
+		if slices.ContainsFunc(list[:i], func(b Attribute) bool { return a.Type.Equal(b.Type) }) {
+			return nil, fmt.Errorf("cms: attribute %v twice", a.Type)
+		}
 		value, err := asn1.Marshal(a.Value)
 		if err != nil {
 			return nil, fmt.Errorf("cms: attribute %v: %w", a.Type, err)
@@ -206,30 +261,4 @@ func sum(h crypto.Hash, b []byte) []byte {
 func publicKeyEqual(a, b crypto.PublicKey) bool {
 	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && k.Equal(b)
-}
-
-// toBER rewrites the outermost levels of a DER message with indefinite lengths.
-func toBER(der []byte, levels int) ([]byte, error) {
-	e, err := header(der, 0, len(der))
-	if err != nil {
-		return nil, err
-	}
-	if levels == 0 || e.tag&0x20 == 0 {
-		return der, nil
-	}
-	out := []byte{e.tag, 0x80}
-	for at := e.contentStart; at < e.contentEnd; {
-		child, err := header(der, at, e.contentEnd)
-		if err != nil {
-			return nil, err
-		}
-		inner := der[at:child.end]
-		if child.tag == 0x30 || child.tag == 0xa0 && levels > 1 {
-			if inner, err = toBER(inner, levels-1); err != nil {
-				return nil, err
-			}
-		}
-		out, at = append(out, inner...), child.end
-	}
-	return append(out, 0, 0), nil
 }
