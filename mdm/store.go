@@ -73,7 +73,8 @@ type Command struct {
 	// CommandUUID and Command.
 	Payload []byte
 	Status  CommandStatus
-	// Result is the device's last answer to it, as received.
+	// Result is the device's last answer to it, an XML property list, without
+	// what names the hardware.
 	Result          []byte
 	Queued, Updated time.Time
 }
@@ -163,7 +164,8 @@ var (
 // suspended user is ErrSuspended; another EnrollmentID than the bound one is
 // ErrForeignCertificate; none bound yet is ErrNotAuthenticated (Authenticate
 // excepted); an ended enrollment is ErrEnded (a repeated CheckOut excepted;
-// TokenUpdate and Authenticate included).
+// TokenUpdate and Authenticate included). An empty EnrollmentID is bound to
+// nothing: Server uses an Exchange with one to ask who sent a bad body.
 type Store interface {
 	// Authenticate binds EnrollmentID and certificate and makes the enrollment,
 	// state StateAuthenticated. The same pair again returns the enrollment

@@ -1,0 +1,119 @@
+package mdmtest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/enrollkit/enrollkit/internal/plist"
+)
+
+// EnrollmentProfile is what the phone reads from a profile before it asks its
+// owner to install it.
+type EnrollmentProfile struct {
+	Identifier       string
+	Organization     string
+	ManagedAppleID   string
+	Topic            string
+	ServerURL        string
+	CheckInURL       string
+	SignMessage      bool
+	SCEP             SCEP
+	MDMPayloadKeys   []string
+	TopLevelKeys     []string
+	PayloadTypes     []string
+	IdentityCertUUID string
+}
+
+// SCEP is what the profile says about the identity.
+type SCEP struct {
+	URL, Name, Challenge string
+	Keysize              int
+}
+
+var profileLimits = plist.Limits{Bytes: 1 << 20, Depth: 16, Elements: 5000}
+
+// ParseEnrollmentProfile reads a profile's property list and refuses what iOS
+// 17 refuses under profile-driven User Enrollment.
+func ParseEnrollmentProfile(content []byte) (*EnrollmentProfile, error) {
+	var top map[string]any
+	if err := plist.Unmarshal(content, profileLimits, &top); err != nil {
+		return nil, fmt.Errorf("mdmtest: profile: %w", err)
+	}
+	p := &EnrollmentProfile{Identifier: text(top, "PayloadIdentifier"), Organization: text(top, "PayloadOrganization")}
+	for k := range top {
+		p.TopLevelKeys = append(p.TopLevelKeys, k)
+	}
+	if text(top, "PayloadType") != "Configuration" {
+		return nil, errors.New("mdmtest: PayloadType of the profile is not Configuration")
+	}
+	identities := map[string]bool{}
+	for _, payload := range payloads(top) {
+		kind := text(payload, "PayloadType")
+		p.PayloadTypes = append(p.PayloadTypes, kind)
+		switch kind {
+		case "com.apple.mdm":
+			for k := range payload {
+				p.MDMPayloadKeys = append(p.MDMPayloadKeys, k)
+			}
+			p.ManagedAppleID = text(payload, "ManagedAppleID")
+			p.Topic = text(payload, "Topic")
+			p.ServerURL = text(payload, "ServerURL")
+			p.CheckInURL = text(payload, "CheckInURL")
+			p.SignMessage, _ = payload["SignMessage"].(bool)
+			p.IdentityCertUUID = text(payload, "IdentityCertificateUUID")
+			if _, ok := payload["AccessRights"]; ok && p.ManagedAppleID != "" {
+				return nil, errors.New("mdmtest: AccessRights in a User Enrollment profile")
+			}
+		case "com.apple.security.scep":
+			identities[text(payload, "PayloadUUID")] = true
+			inner, _ := payload["PayloadContent"].(map[string]any)
+			p.SCEP = SCEP{URL: text(inner, "URL"), Name: text(inner, "Name"), Challenge: text(inner, "Challenge"), Keysize: number(inner, "Keysize", 1024)}
+		}
+	}
+	if p.CheckInURL == "" {
+		p.CheckInURL = p.ServerURL
+	}
+	if p.Topic == "" || p.ServerURL == "" || !identities[p.IdentityCertUUID] {
+		return nil, errors.New("mdmtest: the profile lacks Topic, ServerURL or the identity it names")
+	}
+	return p, nil
+}
+
+// parseInstalled reads a profile that a command installs.
+func parseInstalled(content []byte) (Installed, error) {
+	var top map[string]any
+	if err := plist.Unmarshal(content, profileLimits, &top); err != nil {
+		return Installed{}, fmt.Errorf("the profile is invalid: %w", err)
+	}
+	installed := Installed{Identifier: text(top, "PayloadIdentifier"), Payloads: payloads(top)}
+	if installed.Identifier == "" || len(installed.Payloads) == 0 {
+		return Installed{}, errors.New("the profile has no identifier or no payload")
+	}
+	return installed, nil
+}
+
+func payloads(top map[string]any) []map[string]any {
+	list, _ := top["PayloadContent"].([]any)
+	var out []map[string]any
+	for _, item := range list {
+		if payload, ok := item.(map[string]any); ok {
+			out = append(out, payload)
+		}
+	}
+	return out
+}
+
+func text(dict map[string]any, key string) string {
+	s, _ := dict[key].(string)
+	return s
+}
+
+func number(dict map[string]any, key string, missing int) int {
+	switch n := dict[key].(type) {
+	case uint64:
+		return int(n)
+	case int64:
+		return int(n)
+	}
+	return missing
+}
