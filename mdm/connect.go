@@ -28,7 +28,7 @@ func (s *Server) connect(ctx context.Context, certificate [32]byte, body []byte)
 	if err != nil {
 		return nil, err
 	}
-	step.Certificate, step.At = certificate, s.now()
+	step.Certificate, step.At, step.NotNowRetry = certificate, s.now(), notNowRetry
 	exchanged, err := s.cfg.Store.Exchange(ctx, step)
 	if errors.Is(err, ErrEnded) {
 		return nil, s.leave(ctx, step.EnrollmentID)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The content types and bounds of the two requests.
@@ -26,6 +27,7 @@ const (
 	maxDescription = 64  // bytes of a version or product
 	maxToken       = 100 // bytes of a push token, which is of 32 today
 	maxMagic       = 256 // bytes of a PushMagic, which is a UUID
+	notNowRetry    = 10 * time.Minute
 )
 
 // refusal is an answer other than 200 that is meant.

@@ -123,6 +123,10 @@ type ExchangeStep struct {
 	Status      CommandStatus
 	Result      []byte
 	At          time.Time
+	// NotNowRetry is how long after At a push is asked for when the session
+	// ends here and a command waits that was answered NotNow, unless NotNow is
+	// this report's Status: then the device comes back by itself.
+	NotNowRetry time.Duration
 }
 
 // Exchanged is the outcome of an exchange.
@@ -177,7 +181,8 @@ type Store interface {
 	// StateReplaced and its identity is replaced. The ticket's deadline
 	// to authenticate (first binding only) is ErrUnknownIdentity when over.
 	Authenticate(ctx context.Context, s AuthenticateStep) (Enrollment, error)
-	// TokenUpdate stores push token and magic. The first one of an enrollment
+	// TokenUpdate stores push token and magic; a push that waits for a token
+	// (see push.Store) is due then. The first one of an enrollment
 	// makes it StateEnrolled, spends its ticket, queues s.Plan (a CommandUUID
 	// that is queued already is left as it is) and asks for a push, all
 	// in the same step; without s.Planned it returns the enrollment and
@@ -188,7 +193,8 @@ type Store interface {
 	CheckOut(ctx context.Context, s CheckOutStep) (Enrollment, error)
 	// Exchange records the report, if any, and returns the next command in
 	// queue order: one not final and not answered NotNow in this session. A
-	// report for a final or an unknown command changes nothing. With nothing
+	// report for a final or an unknown command changes nothing. When nothing is
+	// left to send and NotNowRetry says so, it asks for a push then. With nothing
 	// to record and nothing waiting it writes nothing but, once a day, Contact.
 	Exchange(ctx context.Context, s ExchangeStep) (Exchanged, error)
 

@@ -1,0 +1,2 @@
+// Package push wakes devices through the Apple Push Notification service.
+package push

@@ -1,0 +1,2 @@
+// Package storage holds what the storage adapters have in common.
+package storage
