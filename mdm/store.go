@@ -81,8 +81,14 @@ type Command struct {
 
 // AuthenticateStep is what Authenticate makes durable.
 type AuthenticateStep struct {
-	Certificate                             [32]byte
-	EnrollmentID                            string
+	Certificate  [32]byte
+	EnrollmentID string
+	// Device: the sender named itself by a UDID, as under Device Enrollment, and
+	// EnrollmentID holds that.
+	Device bool
+	// Bearer is the SHA-256 of the bearer token that came along, zero for none.
+	Bearer [32]byte
+
 	Topic, OSVersion, BuildVersion, Product string
 	At                                      time.Time
 	// DeviceLimit is how many enrolled devices the user may have, this one
@@ -94,6 +100,12 @@ type AuthenticateStep struct {
 type TokenUpdateStep struct {
 	Certificate  [32]byte
 	EnrollmentID string
+	// Device: the sender named itself by a UDID, as under Device Enrollment, and
+	// EnrollmentID holds that.
+	Device bool
+	// Bearer is the SHA-256 of the bearer token that came along, zero for none.
+	Bearer [32]byte
+
 	Topic        string
 	Token        []byte
 	PushMagic    string
@@ -108,6 +120,11 @@ type TokenUpdateStep struct {
 type CheckOutStep struct {
 	Certificate  [32]byte
 	EnrollmentID string
+	// Device: the sender named itself by a UDID, as under Device Enrollment, and
+	// EnrollmentID holds that.
+	Device bool
+	// Bearer is the SHA-256 of the bearer token that came along, zero for none.
+	Bearer [32]byte
 	At           time.Time
 }
 
@@ -115,6 +132,11 @@ type CheckOutStep struct {
 type ExchangeStep struct {
 	Certificate  [32]byte
 	EnrollmentID string
+	// Device: the sender named itself by a UDID, as under Device Enrollment, and
+	// EnrollmentID holds that.
+	Device bool
+	// Bearer is the SHA-256 of the bearer token that came along, zero for none.
+	Bearer [32]byte
 	// Idle starts a session: commands that were answered NotNow are offered again.
 	Idle bool
 	// CommandUUID, Status and Result are the report; CommandUUID may be empty
@@ -152,6 +174,12 @@ var (
 	ErrSuspended = errors.New("mdm: user is suspended")
 	// ErrDeviceLimit: the user already has as many devices as allowed.
 	ErrDeviceLimit = errors.New("mdm: user has reached the limit of devices")
+	// ErrChannel: a UDID under User Enrollment, or an EnrollmentID under Device
+	// Enrollment.
+	ErrChannel = errors.New("mdm: the device names itself as another kind of enrollment does")
+	// ErrBearer: the enrollment is account-driven, and the bearer token is
+	// missing, unknown, expired, revoked, or not this enrollment's.
+	ErrBearer = errors.New("mdm: no bearer token of this enrollment in force")
 	// ErrPlanNeeded: this is the first TokenUpdate and the step was not planned.
 	ErrPlanNeeded = errors.New("mdm: first TokenUpdate needs a plan")
 	// ErrUnknownEnrollment: there is no such enrollment.
@@ -165,11 +193,16 @@ var (
 //
 // Each device-side step first looks at the identity by its certificate digest,
 // in this order: no such identity or a replaced one is ErrUnknownIdentity; a
-// suspended user is ErrSuspended; another EnrollmentID than the bound one is
+// suspended user is ErrSuspended; Device that does not fit the identity's way is
+// ErrChannel; another EnrollmentID than the bound one is
 // ErrForeignCertificate; none bound yet is ErrNotAuthenticated (Authenticate
 // excepted); an ended enrollment is ErrEnded (a repeated CheckOut excepted;
-// TokenUpdate and Authenticate included). An empty EnrollmentID is bound to
-// nothing: Server uses an Exchange with one to ask who sent a bad body.
+// TokenUpdate and Authenticate included); then, for the ways WayAccount and
+// WayAccountDevice, a Bearer that is not a token in force of this enrollment (at
+// the first Authenticate: of this ticket, which binds it) is ErrBearer. The first
+// step with a newer token ends the enrollment's former ones. An empty
+// EnrollmentID is bound to nothing: Server uses an Exchange with one to ask who
+// sent a bad body; its Device and Bearer are not looked at.
 type Store interface {
 	// Authenticate binds EnrollmentID and certificate and makes the enrollment,
 	// state StateAuthenticated. The same pair again returns the enrollment
@@ -207,6 +240,8 @@ type Store interface {
 	// Unenroll ends the enrollment from the server's side, as CheckOut does.
 	Unenroll(ctx context.Context, enrollmentID string, at time.Time) error
 	// SuspendUser makes every device-side step of the user's enrollments
-	// return ErrSuspended, or lifts that. Repeating it changes nothing.
+	// return ErrSuspended, or lifts that. Suspending revokes the user's bearer
+	// tokens for good: after it is lifted, account-driven devices sign in
+	// again. Repeating it changes nothing.
 	SuspendUser(ctx context.Context, userID string, suspended bool) error
 }
