@@ -106,10 +106,10 @@ type TokenUpdateStep struct {
 	// Bearer is the SHA-256 of the bearer token that came along, zero for none.
 	Bearer [32]byte
 
-	Topic        string
-	Token        []byte
-	PushMagic    string
-	At           time.Time
+	Topic     string
+	Token     []byte
+	PushMagic string
+	At        time.Time
 	// Planned is true when Plan holds what the first TokenUpdate must queue
 	// (possibly nothing).
 	Planned bool
@@ -125,7 +125,7 @@ type CheckOutStep struct {
 	Device bool
 	// Bearer is the SHA-256 of the bearer token that came along, zero for none.
 	Bearer [32]byte
-	At           time.Time
+	At     time.Time
 }
 
 // ExchangeStep reports a result and asks for the next command.
