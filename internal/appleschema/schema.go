@@ -28,6 +28,8 @@ type Rule struct {
 	Supervised bool
 	// ByHand says that a person may install the payload without a server.
 	ByHand bool
+	// Multiple says that a device takes more than one payload of the type.
+	Multiple bool
 	// Type is a key's, in the words of property lists: "string", "integer", …
 	Type string
 	// Since is the version of iOS that brought it, or "".

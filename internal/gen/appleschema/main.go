@@ -123,6 +123,7 @@ type supported struct {
 		Removed            string `yaml:"removed"`
 		Supervised         bool   `yaml:"supervised"`
 		AllowManualInstall bool   `yaml:"allowmanualinstall"`
+		Multiple           bool   `yaml:"multiple"`
 		UserEnrollment     struct {
 			Mode string `yaml:"mode"`
 		} `yaml:"userenrollment"`
@@ -130,7 +131,7 @@ type supported struct {
 }
 
 type rule struct {
-	UserEnrollment, Ignored, Required, Supervised, ByHand bool
+	UserEnrollment, Ignored, Required, Supervised, ByHand, Multiple bool
 
 	Type, Since string
 }
@@ -145,7 +146,7 @@ func (i item) rule(parent rule) (rule, bool) {
 	r := rule{
 		UserEnrollment: parent.UserEnrollment, Ignored: parent.Ignored,
 		Required: i.Presence == "required", Supervised: parent.Supervised || ios.Supervised,
-		ByHand: ios.AllowManualInstall, Type: strings.Trim(i.Type, "<>"), Since: ios.Introduced,
+		ByHand: ios.AllowManualInstall, Multiple: ios.Multiple, Type: strings.Trim(i.Type, "<>"), Since: ios.Introduced,
 	}
 	if r.Since == "" {
 		r.Since = parent.Since
@@ -167,7 +168,7 @@ func (r rule) String() string {
 	for _, f := range []struct {
 		name string
 		set  bool
-	}{{"UserEnrollment", r.UserEnrollment}, {"Ignored", r.Ignored}, {"Required", r.Required}, {"Supervised", r.Supervised}, {"ByHand", r.ByHand}} {
+	}{{"UserEnrollment", r.UserEnrollment}, {"Ignored", r.Ignored}, {"Required", r.Required}, {"Supervised", r.Supervised}, {"ByHand", r.ByHand}, {"Multiple", r.Multiple}} {
 		if f.set {
 			fields = append(fields, f.name+": true")
 		}
