@@ -42,8 +42,7 @@ func TestCount(t *testing.T) {
 func TestA(t *testing.T) { t.Run("one", func(t *testing.T) {}); t.Run("two", func(t *testing.T) {}) }
 func Example() { fmt.Println("x")
 	// Output: x
-}
-func FuzzF(f *testing.F) { f.Add("s"); f.Fuzz(func(t *testing.T, s string) {}) }`},
+}; func FuzzF(f *testing.F) { f.Add("s"); f.Fuzz(func(t *testing.T, s string) {}) }`},
 			line:  "6 passed, 0 failed, 0 skipped",
 			shown: []string{"ok   example.com/m/p: 6 passed"},
 		},
