@@ -41,3 +41,20 @@ func ExampleViolations() {
 	// com.apple.mdm.ServerURL
 	// com.apple.mdm.Topic
 }
+
+// Two SSO extensions cannot both answer for one host.
+func ExampleCheck() {
+	sso := func(name, host string) *profile.Profile {
+		id := "com.example.sso." + name
+		return &profile.Profile{
+			Common: profile.Common{Type: "Configuration", Version: 1, Identifier: id, UUID: profile.UUID(id)},
+			Content: []profile.Payload{profile.Custom{
+				Common: profile.Common{Type: "com.apple.extensiblesso", Version: 1, Identifier: id + ".extension", UUID: profile.UUID(id, "extension")},
+				Values: map[string]any{"Type": "Credential", "ExtensionIdentifier": "com.example.app.sso", "Hosts": []string{host}},
+			}},
+		}
+	}
+	fmt.Println(profile.Check(sso("old", "id.example.com"), sso("new", "ID.example.com")))
+	// Output:
+	// profile: "com.example.sso.old" and "com.example.sso.new" both claim the host id.example.com
+}

@@ -2,7 +2,8 @@
 // (https://developer.apple.com/documentation/devicemanagement/configuring-multiple-devices-using-profiles).
 //
 // UserEnrollment makes the profile with which a person's own device enrolls.
-// A Signer signs any profile so that devices show who it comes from.
+// A Signer signs any profile so that devices show who it comes from. Check and
+// Claims find out which profiles cannot be on one device together.
 package profile
 
 import (
@@ -89,6 +90,13 @@ type SCEPContent struct {
 
 // Root is com.apple.security.root, an anchor of trust; Content is DER.
 type Root struct {
+	Common
+	Content []byte `plist:"PayloadContent"`
+}
+
+// Intermediate is com.apple.security.pkcs1, a certificate that completes a
+// chain without being trusted by itself; Content is DER.
+type Intermediate struct {
 	Common
 	Content []byte `plist:"PayloadContent"`
 }

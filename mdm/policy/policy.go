@@ -14,7 +14,6 @@ import (
 	"slices"
 
 	"github.com/enrollkit/enrollkit/internal/cms"
-	"github.com/enrollkit/enrollkit/internal/plist"
 	"github.com/enrollkit/enrollkit/jit"
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/mdm/command"
@@ -32,10 +31,20 @@ type Assignment struct {
 	// Profile is a configuration profile: an XML property list, or one in a CMS
 	// signature. It must pass the gate of User Enrollment.
 	Profile []byte
-	// Claims are what the configuration claims for itself alone on a device,
-	// such as the URLs and hosts of an SSO extension. The profile's
-	// PayloadIdentifier is one without being listed.
+	// Claims are what the configuration claims for itself alone on a device
+	// beside what profile.Claims reads off the profile: its identifier, and the
+	// URLs and hosts of SSO extensions.
 	Claims []string
+}
+
+// Assign returns the Assignment of a profile to a group, or to everyone when
+// group is empty, under the profile's PayloadDisplayName.
+func Assign(group string, p *profile.Profile) (Assignment, error) {
+	encoded, err := p.Marshal()
+	if err != nil {
+		return Assignment{}, fmt.Errorf("policy: %w", err)
+	}
+	return Assignment{Group: group, Name: p.DisplayName, Profile: encoded}, nil
 }
 
 // Users finds the groups of a person; a jit.Store is one.
@@ -57,24 +66,6 @@ type Config struct {
 // ErrConfig is every Config that New refuses, for errors.Is.
 var ErrConfig = errors.New("policy: configuration")
 
-// ErrClash is every two configurations that cannot be on one device.
-var ErrClash = errors.New("policy: configurations clash")
-
-// ClashError is two configurations that claim the same.
-type ClashError struct {
-	// First and Second are the configurations' names.
-	First, Second string
-	Claim         string
-}
-
-// Error implements error.
-func (e *ClashError) Error() string {
-	return fmt.Sprintf("policy: %q and %q both claim %s", e.First, e.Second, e.Claim)
-}
-
-// Is reports whether target is ErrClash.
-func (e *ClashError) Is(target error) bool { return target == ErrClash }
-
 // configuration is a judged assignment.
 type configuration struct {
 	Assignment
@@ -92,8 +83,8 @@ var _ mdm.Planner = (*Policy)(nil)
 
 // New judges every assignment: the gate refuses with mdm.ErrForbidden what is
 // not allowed under User Enrollment; two configurations of one group, or one of
-// everyone's and any other, that claim the same are a *ClashError; all else is
-// ErrConfig. Every mistake is in the error.
+// everyone's and any other, that claim the same are a *profile.ClashError; all
+// else is ErrConfig. Every mistake is in the error.
 func New(cfg Config) (*Policy, error) {
 	p := &Policy{users: cfg.Users, logger: cfg.Logger}
 	if p.logger == nil {
@@ -141,18 +132,13 @@ func judge(a Assignment) (configuration, error) {
 		}
 		content = signed.Content
 	}
-	var top struct {
-		Identifier string `plist:"PayloadIdentifier"`
-	}
-	if err := plist.Unmarshal(content, plist.Limits{Bytes: 2 << 20, Depth: 32, Elements: 50_000}, &top); err != nil {
+	claims, err := profile.Claims(content)
+	if err != nil {
 		return configuration{}, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	if top.Identifier == "" {
-		return configuration{}, fmt.Errorf("%w: the profile has no PayloadIdentifier", ErrConfig)
 	}
 	sum := sha256.Sum256(content)
 	a.Profile = bytes.Clone(a.Profile)
-	a.Claims = append(slices.Clone(a.Claims), "the profile identifier "+top.Identifier)
+	a.Claims = append(claims, a.Claims...)
 	return configuration{Assignment: a, content: hex.EncodeToString(sum[:])}, nil
 }
 
@@ -163,7 +149,7 @@ func clash(a, b configuration) error {
 	}
 	for _, claim := range b.Claims {
 		if slices.Contains(a.Claims, claim) {
-			return &ClashError{First: a.Name, Second: b.Name, Claim: claim}
+			return &profile.ClashError{First: a.Name, Second: b.Name, Claim: claim}
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/enrollkit/enrollkit/jit"
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/mdm/policy"
+	"github.com/enrollkit/enrollkit/profile"
 )
 
 // users maps a person to groups.
@@ -113,12 +114,12 @@ func TestNewRefuses(t *testing.T) {
 		{"clash in a group", users{}, []policy.Assignment{
 			{Group: "g", Name: "one", Profile: ok, Claims: []string{"https://h"}},
 			{Group: "g", Name: "two", Profile: configuration("c.d", sso), Claims: []string{"https://h"}},
-		}, policy.ErrClash, []string{"one", "two", "https://h"}},
+		}, profile.ErrClash, []string{"one", "two", "https://h"}},
 		{"clash with everyone's", users{}, []policy.Assignment{
 			{Name: "one", Profile: ok, Claims: []string{"h"}},
 			{Group: "g", Name: "two", Profile: configuration("c.d", sso), Claims: []string{"h"}},
-		}, policy.ErrClash, []string{"one", "two"}},
-		{"one identifier", users{}, []policy.Assignment{{Name: "one", Profile: ok}, {Name: "two", Profile: configuration("a.b", "com.apple.font")}}, policy.ErrClash, []string{"a.b"}},
+		}, profile.ErrClash, []string{"one", "two"}},
+		{"one identifier", users{}, []policy.Assignment{{Name: "one", Profile: ok}, {Name: "two", Profile: configuration("a.b", "com.apple.font")}}, profile.ErrClash, []string{"a.b"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, err := policy.New(policy.Config{Users: test.users, Assignments: test.assignments})
@@ -155,6 +156,36 @@ func TestASignedProfileIsReadInsideItsSignature(t *testing.T) {
 
 	_, err = policy.New(policy.Config{Users: users{}, Assignments: []policy.Assignment{{Name: "n", Profile: signed("com.apple.vpn.managed")}}})
 	require.ErrorIs(t, err, mdm.ErrForbidden)
+}
+
+// extension is a profile with one SSO extension for these URLs.
+func extension(t *testing.T, name string, urls ...string) *profile.Profile {
+	t.Helper()
+	common := profile.Common{Type: "Configuration", Version: 1, Identifier: "com.example." + name, UUID: profile.UUID(name), DisplayName: name}
+	inner := common
+	inner.Type, inner.Identifier, inner.UUID = sso, common.Identifier+".extension", profile.UUID(name, "extension")
+	return &profile.Profile{Common: common, Content: []profile.Payload{profile.Custom{Common: inner, Values: map[string]any{"Type": "Redirect", "URLs": urls}}}}
+}
+
+func TestClaimsAreReadOffTheProfile(t *testing.T) {
+	assign := func(group string, p *profile.Profile) policy.Assignment {
+		a, err := policy.Assign(group, p)
+		require.NoError(t, err)
+		require.Equal(t, p.DisplayName, a.Name)
+		return a
+	}
+	one, two := extension(t, "one", "https://login.example.com"), extension(t, "two", "https://other.example.com", "https://LOGIN.example.com/")
+	p, err := policy.New(policy.Config{Users: users{}, Assignments: []policy.Assignment{assign("g", one), assign("", two)}})
+	require.Nil(t, p)
+	var clash *profile.ClashError
+	require.ErrorAs(t, err, &clash)
+	require.Equal(t, profile.ClashError{First: "one", Second: "two", Claim: "the URL https://login.example.com"}, *clash)
+
+	_, err = policy.New(policy.Config{Users: users{}, Assignments: []policy.Assignment{assign("g", one), assign("h", two)}})
+	require.NoError(t, err, "nobody need be in both groups")
+
+	_, err = policy.Assign("g", &profile.Profile{Common: profile.Common{DisplayName: "a\x01"}})
+	require.Error(t, err)
 }
 
 func ExamplePolicy_Plan() {
