@@ -4,73 +4,69 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
-	"regexp"
 	"strings"
 )
 
-// maxPage bounds a page that the browser reads, in bytes.
-const maxPage = 1 << 20
+const (
+	// maxPage bounds a page that the browser reads, in bytes.
+	maxPage = 1 << 20
+	// maxRedirects is where Safari gives up.
+	maxRedirects = 20
+	profileType  = "application/x-apple-aspen-config"
+)
 
-// Page is a document the phone's browser shows.
-type Page struct {
-	URL         *url.URL
-	Status      int
-	ContentType string
-	Body        []byte
-}
-
-// StatusError is a page that answered with another status than 200.
-type StatusError struct{ Page *Page }
-
-// Error implements error.
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("mdmtest: %s answered %d: %s", e.Page.URL.Path, e.Page.Status, e.Page.Text())
-}
-
-// Browser is the phone's Safari: it keeps cookies, follows redirects and sends
-// the agent of its iOS version.
+// Browser is the phone's Safari. It follows redirects, keeps cookies and sends
+// them by their rules (Secure, the prefixes __Host- and __Secure-, SameSite),
+// and tells servers by Origin and Sec-Fetch-Site where a request comes from.
+// Scripts, styles and pictures are not for it. A site is taken to be the last
+// two labels of a host name.
 type Browser struct {
 	client *http.Client
+	jar    *jar
 	agent  string
 	page   *Page
 }
 
 func newBrowser(transport http.RoundTripper, agent string) (*Browser, error) {
-	jar, err := cookiejar.New(nil)
+	jar, err := newJar()
 	if err != nil {
 		return nil, err
 	}
-	return &Browser{client: &http.Client{Transport: transport, Jar: jar}, agent: agent}, nil
+	b := &Browser{jar: jar, agent: agent}
+	b.client = &http.Client{Transport: transport, Jar: jar, CheckRedirect: b.redirected}
+	return b, nil
 }
 
-// Page is the page shown last, nil before the first.
+// Page is the page shown last, nil before the first. A download leaves it.
 func (b *Browser) Page() *Page { return b.page }
 
-// Open goes to an address, following redirects. A status other than 200 is a
-// *StatusError, with the page it came with.
+// Open goes to an address that is typed or scanned, following redirects. A
+// status other than 200 is a *StatusError, with the page it came with.
 func (b *Browser) Open(ctx context.Context, address string) (*Page, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
+	return b.get(ctx, address, nil)
+}
+
+// Reload asks for the page shown last again. One that answered a form is not
+// sent again but opened.
+func (b *Browser) Reload(ctx context.Context) (*Page, error) {
+	if b.page == nil {
+		return nil, errNoPage
 	}
-	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	return b.do(req)
+	return b.get(ctx, b.page.URL.String(), nil)
 }
 
 // Follow taps the first link whose path ends in suffix.
 func (b *Browser) Follow(ctx context.Context, suffix string) (*Page, error) {
 	if b.page == nil {
-		return nil, errors.New("mdmtest: no page is open")
+		return nil, errNoPage
 	}
-	for _, m := range linkPattern.FindAllSubmatch(b.page.Body, -1) {
-		target, err := b.page.URL.Parse(html.UnescapeString(string(m[1])))
+	for _, href := range b.page.links() {
+		target, err := b.page.URL.Parse(href)
 		if err == nil && strings.HasSuffix(target.Path, suffix) {
-			return b.Open(ctx, target.String())
+			return b.get(ctx, target.String(), b.page.URL)
 		}
 	}
 	return nil, fmt.Errorf("mdmtest: %s shows no link to %s: %s", b.page.URL.Path, suffix, b.page.Text())
@@ -79,91 +75,129 @@ func (b *Browser) Follow(ctx context.Context, suffix string) (*Page, error) {
 // Submit fills in the page's first form that has all the named inputs, and
 // sends it with its hidden fields.
 func (b *Browser) Submit(ctx context.Context, fill map[string]string) (*Page, error) {
+	return b.submit(ctx, fill, "such", func(f form) bool { return f.has(fill) })
+}
+
+// Press presses the first button that reads label, and sends its form with its
+// hidden fields.
+func (b *Browser) Press(ctx context.Context, label string) (*Page, error) {
+	return b.submit(ctx, nil, fmt.Sprintf("%q in a", label), func(f form) bool { return f.button(label) })
+}
+
+var errNoPage = errors.New("mdmtest: no page is open")
+
+func (b *Browser) submit(ctx context.Context, fill map[string]string, what string, fits func(form) bool) (*Page, error) {
 	if b.page == nil {
-		return nil, errors.New("mdmtest: no page is open")
+		return nil, errNoPage
 	}
-	for _, m := range formPattern.FindAllSubmatch(b.page.Body, -1) {
-		attrs := attributes(m[1])
-		values := url.Values{}
-		for _, in := range inputPattern.FindAllSubmatch(m[2], -1) {
-			a := attributes(in[1])
-			if a["name"] != "" {
-				values.Set(a["name"], a["value"])
-			}
-		}
-		if !hasAll(values, fill) {
+	for _, f := range b.page.forms() {
+		if !fits(f) {
 			continue
 		}
 		for k, v := range fill {
-			values.Set(k, v)
+			f.values.Set(k, v)
 		}
-		target, err := b.page.URL.Parse(attrs["action"])
+		target, err := b.page.URL.Parse(f.action)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("mdmtest: form of %s: %w", b.page.URL.Path, err)
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader(values.Encode()))
+		if !strings.EqualFold(f.method, http.MethodPost) {
+			target.RawQuery = f.values.Encode()
+			return b.get(ctx, target.String(), b.page.URL)
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader(f.values.Encode()))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("mdmtest: %w", err)
 		}
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		req.Header.Set("Origin", b.page.URL.Scheme+"://"+b.page.URL.Host)
-		req.Header.Set("Sec-Fetch-Site", "same-origin")
-		return b.do(req)
+		req.Header.Set("Origin", b.page.origin(target))
+		return b.do(req, b.page.URL)
 	}
-	return nil, fmt.Errorf("mdmtest: %s shows no such form: %s", b.page.URL.Path, b.page.Text())
+	return nil, fmt.Errorf("mdmtest: %s shows no %s form: %s", b.page.URL.Path, what, b.page.Text())
 }
 
-func (b *Browser) do(req *http.Request) (*Page, error) {
+func (b *Browser) get(ctx context.Context, address string, from *url.URL) (*Page, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("mdmtest: %w", err)
+	}
+	return b.do(req, from)
+}
+
+// do makes a navigation that begins on the page from, nil for none.
+func (b *Browser) do(req *http.Request, from *url.URL) (*Page, error) {
 	req.Header.Set("User-Agent", b.agent)
 	req.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+	req.Header.Set("Accept-Language", "en-GB,en;q=0.9")
+	req.Header.Set("Sec-Fetch-Mode", "navigate")
+	req.Header.Set("Sec-Fetch-Dest", "document")
+	req.Header.Set("Sec-Fetch-Site", fetchSite(from, req.URL))
+	b.jar.begin(from)
+	b.jar.hop(req)
 	resp, err := b.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mdmtest: %w", err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
+	if len(body) > maxPage {
+		err = errors.New("the page is too large")
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mdmtest: %s: %w", resp.Request.URL.Path, err)
 	}
-	b.page = &Page{URL: resp.Request.URL, Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: body}
+	page := &Page{URL: resp.Request.URL, Status: resp.StatusCode, Header: resp.Header, ContentType: resp.Header.Get("Content-Type"), Body: body}
 	if resp.StatusCode != http.StatusOK {
-		return b.page, &StatusError{Page: b.page}
+		b.page = page
+		return page, &StatusError{Page: page}
 	}
-	return b.page, nil
+	if page.ContentType != profileType {
+		b.page = page
+	}
+	return page, nil
 }
 
-var (
-	linkPattern  = regexp.MustCompile(`(?is)<a\s[^>]*?href="([^"]*)"`)
-	formPattern  = regexp.MustCompile(`(?is)<form\b([^>]*)>(.*?)</form>`)
-	inputPattern = regexp.MustCompile(`(?is)<input\b([^>]*)>`)
-	attrPattern  = regexp.MustCompile(`(?is)([a-z-]+)\s*=\s*"([^"]*)"`)
-	stylePattern = regexp.MustCompile(`(?is)<(style|script|svg)\b.*?</(style|script|svg)>`)
-	tagPattern   = regexp.MustCompile(`(?s)<[^>]*>`)
+// redirected prepares the request that a redirect leads to.
+func (b *Browser) redirected(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return errors.New("too many redirects")
+	}
+	if site := via[len(via)-1].Header.Get("Sec-Fetch-Site"); site != "none" {
+		req.Header.Set("Sec-Fetch-Site", farther(site, fetchSite(b.jar.from, req.URL)))
+	}
+	if req.Method == http.MethodGet {
+		req.Header.Del("Origin")
+		req.Header.Del("Content-Type")
+	}
+	b.jar.hop(req)
+	return nil
+}
+
+// The values of Sec-Fetch-Site, the nearest first
+// (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
+const (
+	sameOrigin = "same-origin"
+	sameSite   = "same-site"
+	crossSite  = "cross-site"
 )
 
-func attributes(tag []byte) map[string]string {
-	attrs := map[string]string{}
-	for _, m := range attrPattern.FindAllSubmatch(tag, -1) {
-		attrs[strings.ToLower(string(m[1]))] = html.UnescapeString(string(m[2]))
+func fetchSite(from, to *url.URL) string {
+	switch {
+	case from == nil:
+		return "none"
+	case from.Scheme == to.Scheme && from.Host == to.Host:
+		return sameOrigin
+	case from.Scheme == to.Scheme && site(from) == site(to):
+		return sameSite
 	}
-	return attrs
+	return crossSite
 }
 
-func hasAll(values url.Values, fill map[string]string) bool {
-	for name := range fill {
-		if !values.Has(name) {
-			return false
+func farther(a, b string) string {
+	for _, s := range []string{crossSite, sameSite} {
+		if a == s || b == s {
+			return s
 		}
 	}
-	return true
-}
-
-// Text is what a person reads on the page, at most 400 characters.
-func (p *Page) Text() string {
-	text := tagPattern.ReplaceAll(stylePattern.ReplaceAll(p.Body, nil), []byte(" "))
-	runes := []rune(strings.Join(strings.Fields(html.UnescapeString(string(text))), " "))
-	if len(runes) > 400 {
-		runes = runes[:400]
-	}
-	return string(runes)
+	return sameOrigin
 }
