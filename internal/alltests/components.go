@@ -34,6 +34,8 @@ var components = []component{
 		[]string{"chromium"},
 		"the portal in a browser",
 	},
+	{[]string{"nginx", "/usr/sbin/nginx"}, []string{"nginx"}, "the snippets for a customer's nginx"},
+	{[]string{"apache2", "httpd", "/usr/sbin/apache2"}, []string{"apache2-bin"}, "the snippets for a customer's Apache"},
 	{[]string{"glewlwyd"}, []string{"glewlwyd"}, "signing in at an identity provider of others"},
 }
 

@@ -31,6 +31,7 @@ var arrows = table{
 	"mdm/mdmtest":          {"enroll/scep/sceptest"},
 	"enroll":               {"jit", "profile", "sso", "mdm", "enroll/scep"},
 	"enroll/ca":            {},
+	"enroll/discovery":     {},
 	"enroll/scep":          {},
 	"enroll/scep/sceptest": {},
 	"storage":              {"jit", "sso", "mdm", "enroll", "push"},
