@@ -1,0 +1,204 @@
+package memory
+
+import (
+	"bytes"
+	"container/heap"
+	"context"
+	"time"
+
+	"github.com/enrollkit/enrollkit/mdm"
+)
+
+// commands is the queue of one enrollment. The next command is found without
+// looking at the others, however many there are.
+type commands struct {
+	byUUID map[string]*queued
+	// waiting has every command that may be sent now, and some that were
+	// answered since and are dropped when they come to the front.
+	waiting waiting
+	// held were answered NotNow in this session.
+	held map[*queued]bool
+	last *queued // was sent last
+}
+
+// queued is a command with its place in the queue.
+type queued struct {
+	mdm.Command
+	order   int
+	waiting bool // is in commands.waiting
+}
+
+func (c *queued) final() bool {
+	switch c.Status {
+	case mdm.CommandQueued, mdm.CommandSent, mdm.CommandNotNow:
+		return false
+	default:
+		return true
+	}
+}
+
+// value is the command for a caller to keep.
+func (c *queued) value() *mdm.Command {
+	v := c.Command
+	v.Payload, v.Result = bytes.Clone(c.Payload), bytes.Clone(c.Result)
+	return &v
+}
+
+// add queues a command and reports whether it is new.
+func (s *Store) add(e *enrollment, c mdm.Command) bool {
+	if e.byUUID[c.UUID] != nil {
+		return false
+	}
+	q := &queued{order: len(s.queue), Command: mdm.Command{
+		UUID: c.UUID, EnrollmentID: e.ID, RequestType: c.RequestType, Payload: bytes.Clone(c.Payload),
+		Status: mdm.CommandQueued, Queued: stamp(c.Queued), Updated: stamp(c.Queued),
+	}}
+	if e.byUUID == nil {
+		e.byUUID, e.held = map[string]*queued{}, map[*queued]bool{}
+	}
+	e.byUUID[c.UUID] = q
+	s.queue = append(s.queue, q)
+	e.offer(q)
+	return true
+}
+
+// Enqueue implements mdm.Store.
+func (s *Store) Enqueue(ctx context.Context, list ...mdm.Command) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, c := range list {
+		if e := s.enrollments[c.EnrollmentID]; e == nil || e.State != mdm.StateEnrolled {
+			return mdm.ErrUnknownEnrollment
+		}
+	}
+	for _, c := range list {
+		e := s.enrollments[c.EnrollmentID]
+		if s.add(e, c) {
+			e.wake.ask(stamp(c.Queued))
+		}
+	}
+	return nil
+}
+
+// Exchange implements mdm.Store.
+func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return mdm.Exchanged{}, err
+	}
+	_, e, err := s.device(x.Certificate, x.EnrollmentID)
+	if err != nil {
+		return mdm.Exchanged{}, err
+	}
+	at := stamp(x.At)
+	e.seen(at)
+	var out mdm.Exchanged
+	if x.Idle {
+		e.offerHeld()
+	} else if c := e.report(x, at); c != nil {
+		out.Reported = c.value()
+	}
+	if c := e.next(at); c != nil {
+		out.Next = c.value()
+	} else if len(e.held) > 0 && x.NotNowRetry > 0 && x.Status != mdm.CommandNotNow {
+		e.wake.ask(stamp(at.Add(x.NotNowRetry)))
+	}
+	return out, nil
+}
+
+// report records what a device says about a command and returns it, or nil when
+// nothing changes.
+func (q *commands) report(x mdm.ExchangeStep, at time.Time) *queued {
+	c := q.byUUID[x.CommandUUID]
+	if x.CommandUUID == "" && x.Status == mdm.CommandFormatError && q.last != nil && q.last.Status == mdm.CommandSent {
+		c = q.last
+	}
+	if c == nil || c.final() {
+		return nil
+	}
+	switch x.Status {
+	case mdm.CommandNotNow:
+		if q.held[c] {
+			return nil
+		}
+		q.held[c] = true
+	case mdm.CommandAcknowledged, mdm.CommandError, mdm.CommandFormatError:
+		delete(q.held, c)
+	default:
+		return nil
+	}
+	c.Status, c.Result, c.Updated = x.Status, bytes.Clone(x.Result), at
+	return c
+}
+
+// next marks the first command that may be sent now as sent.
+func (q *commands) next(at time.Time) *queued {
+	for len(q.waiting) > 0 && (q.waiting[0].final() || q.held[q.waiting[0]]) {
+		c, _ := heap.Pop(&q.waiting).(*queued)
+		c.waiting = false
+	}
+	if len(q.waiting) == 0 {
+		return nil
+	}
+	c := q.waiting[0]
+	if c.Status != mdm.CommandSent {
+		c.Status, c.Updated = mdm.CommandSent, at
+	}
+	q.last = c
+	return c
+}
+
+// offer lets a command be sent when its turn comes.
+func (q *commands) offer(c *queued) {
+	if !c.waiting {
+		c.waiting = true
+		heap.Push(&q.waiting, c)
+	}
+}
+
+// offerHeld starts a session: what was answered NotNow is offered again.
+func (q *commands) offerHeld() {
+	for c := range q.held {
+		q.offer(c)
+	}
+	clear(q.held)
+}
+
+// cancel ends every command that was not answered.
+func (q *commands) cancel(at time.Time) {
+	for _, c := range q.byUUID {
+		if !c.final() {
+			c.Status, c.Updated = mdm.CommandCancelled, at
+		}
+		c.waiting = false
+	}
+	q.waiting = nil
+	clear(q.held)
+}
+
+// waiting is a heap of commands, the one queued first in front.
+type waiting []*queued
+
+func (w waiting) Len() int           { return len(w) }
+func (w waiting) Less(i, j int) bool { return w[i].order < w[j].order }
+func (w waiting) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
+
+// Push implements heap.Interface.
+func (w *waiting) Push(x any) {
+	if c, ok := x.(*queued); ok {
+		*w = append(*w, c)
+	}
+}
+
+// Pop implements heap.Interface.
+func (w *waiting) Pop() any {
+	last := len(*w) - 1
+	c := (*w)[last]
+	(*w)[last] = nil
+	*w = (*w)[:last]
+	return c
+}
