@@ -439,6 +439,7 @@ class Phone:
         while answer := self.put(self.mdm["ServerURL"], "application/x-apple-aspen-mdm; charset=UTF-8", report):
             n += 1
             require(n <= COMMAND_LIMIT, "the session does not end")
+            self.openssl.write(f"command-{len(self.commands)}.plist", answer)
             message = plistlib.loads(answer, fmt=plistlib.FMT_XML)
             same(set(message), {"Command", "CommandUUID"}, "keys of a command")
             report = {"CommandUUID": message["CommandUUID"], "Status": "Acknowledged"}
@@ -451,20 +452,28 @@ class Phone:
         profile = command["Payload"]
         if not profile.startswith(b"<?xml"):
             profile = self.openssl("cms", "-verify", "-inform", "DER", "-CAfile", self.ca, stdin=profile)
+        self.openssl.write(f"installed-{len(self.commands)}.plist", profile)
         for payload in plistlib.loads(profile, fmt=plistlib.FMT_XML)["PayloadContent"]:
             self.installed.append({"command_uuid": command_uuid, **payload})
 
 
+def check(file, ca, openssl):
+    """Verifies a downloaded profile by openssl's default purpose, and reads it."""
+    content = openssl("cms", "-verify", "-inform", "DER", "-in", file, "-CAfile", ca)
+    openssl.write("enroll.plist", content)
+    return read_profile(content, ca, openssl)
+
+
 def run(o):
     openssl = OpenSSL(o.work)
+    if o.check:
+        mdm, _ = check(o.check, o.ca, openssl)
+        return {"managed_apple_account": mdm["ManagedAppleID"]}
     safari = Web(o.ca, SAFARI, cookies=True)
     ready = sign_in(safari, o.portal, o.user, o.password)
     response, signed = safari(ready.link("/profile"))
     same(response.headers["Content-Type"], "application/x-apple-aspen-config", "type of the profile")
-    file = openssl.write("enroll.mobileconfig", signed)
-    content = openssl("cms", "-verify", "-inform", "DER", "-in", file, "-CAfile", o.ca)
-    openssl.write("enroll.plist", content)
-    mdm, identity = read_profile(content, o.ca, openssl)
+    mdm, identity = check(openssl.write("enroll.mobileconfig", signed), o.ca, openssl)
 
     web = Web(o.ca, "MDM/1.0", cookies=False)
     certificate = get_identity(web, identity, openssl)
@@ -476,8 +485,6 @@ def run(o):
     same(len(sso), 1, "Extensible SSO payloads at the first Idle")
     same(phone.connect(), 0, "commands at the second Idle")
     return {
-        "profile": file,
-        "plist": openssl.path("enroll.plist"),
         "managed_apple_account": mdm["ManagedAppleID"],
         "enrollment_id": phone.enrollment_id,
         "certificate_sha256": openssl.digest(openssl.der(certificate)).hex(),
@@ -488,11 +495,12 @@ def run(o):
 
 def main():
     parser = argparse.ArgumentParser(description="An iPhone that enrolls through the portal.")
-    parser.add_argument("--portal", required=True, help="address of the landing page")
     parser.add_argument("--ca", required=True, help="file of the authority that TLS and profiles are trusted by")
-    parser.add_argument("--user", required=True)
-    parser.add_argument("--password", required=True)
     parser.add_argument("--work", required=True, help="directory of the device's files")
+    parser.add_argument("--check", metavar="FILE", help="only verify a downloaded profile and check its keys")
+    parser.add_argument("--portal", help="address of the landing page")
+    parser.add_argument("--user")
+    parser.add_argument("--password")
     parser.add_argument("--signature", choices=["captured", "openssl"], default="captured", help="shape of Mdm-Signature")
     try:
         print(json.dumps(run(parser.parse_args())))
