@@ -146,7 +146,7 @@ func (c EnrollmentConfig) check() error {
 		}
 	}
 	if !identifierOK(c.Identifier) {
-		wrong("PayloadIdentifier", "must be a reverse domain of letters, digits, dots and hyphens")
+		wrong("PayloadIdentifier", badIdentifier)
 	}
 	for _, f := range []struct{ path, value string }{{"com.apple.mdm.ServerURL", c.ServerURL}, {"com.apple.mdm.CheckInURL", c.CheckInURL}} {
 		if reason := badURL(f.value); reason != "" {
@@ -201,6 +201,8 @@ func badURL(s string) string {
 	}
 	return ""
 }
+
+const badIdentifier = "must be a reverse domain of letters, digits, dots and hyphens"
 
 func identifierOK(s string) bool {
 	return s != "" && len(s) <= 128 && !strings.HasPrefix(s, ".") && !strings.HasSuffix(s, ".") && strings.Contains(s, ".") &&

@@ -8,6 +8,7 @@ package profile
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/enrollkit/enrollkit/internal/plist"
@@ -41,6 +42,30 @@ type Profile struct {
 
 // Header implements Payload.
 func (c Common) Header() Common { return c }
+
+// Check judges the keys. The error joins a *Violation for each that is wrong.
+func (c Common) Check() error {
+	var bad []error
+	wrong := func(path, reason string) { bad = append(bad, &Violation{path, reason}) }
+	for _, f := range []struct {
+		path, value string
+		optional    bool
+	}{
+		{"PayloadType", c.Type, false}, {"PayloadUUID", c.UUID, false}, {"PayloadDisplayName", c.DisplayName, true},
+		{"PayloadDescription", c.Description, true}, {"PayloadOrganization", c.Organization, true},
+	} {
+		if reason := badText(f.value); reason != "" && (f.value != "" || !f.optional) {
+			wrong(f.path, reason)
+		}
+	}
+	if c.Version != 1 {
+		wrong("PayloadVersion", "must be 1")
+	}
+	if !identifierOK(c.Identifier) {
+		wrong("PayloadIdentifier", badIdentifier)
+	}
+	return errors.Join(bad...)
+}
 
 // Marshal encodes the profile as an XML property list.
 func (p *Profile) Marshal() ([]byte, error) {

@@ -158,8 +158,8 @@ func TestASignedProfileIsReadInsideItsSignature(t *testing.T) {
 	require.ErrorIs(t, err, mdm.ErrForbidden)
 }
 
-// extension is a profile with one SSO extension for these URLs.
-func extension(t *testing.T, name string, urls ...string) *profile.Profile {
+// redirects is a profile with one SSO extension for these URLs.
+func redirects(t *testing.T, name string, urls ...string) *profile.Profile {
 	t.Helper()
 	common := profile.Common{Type: "Configuration", Version: 1, Identifier: "com.example." + name, UUID: profile.UUID(name), DisplayName: name}
 	inner := common
@@ -174,7 +174,7 @@ func TestClaimsAreReadOffTheProfile(t *testing.T) {
 		require.Equal(t, p.DisplayName, a.Name)
 		return a
 	}
-	one, two := extension(t, "one", "https://login.example.com"), extension(t, "two", "https://other.example.com", "https://LOGIN.example.com/")
+	one, two := redirects(t, "one", "https://login.example.com"), redirects(t, "two", "https://other.example.com", "https://LOGIN.example.com/")
 	p, err := policy.New(policy.Config{Users: users{}, Assignments: []policy.Assignment{assign("g", one), assign("", two)}})
 	require.Nil(t, p)
 	var clash *profile.ClashError
