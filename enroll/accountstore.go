@@ -16,9 +16,9 @@ type Tokens struct {
 	RefreshExpires time.Time
 }
 
-// Code is an authorization code (RFC 6749 §4.1.2), by its SHA-256, and what it
+// AuthorizationCode is a code (RFC 6749 §4.1.2), by its SHA-256, and what it
 // is bound to.
-type Code struct {
+type AuthorizationCode struct {
 	Code                  [32]byte
 	ClientID, RedirectURI string
 	Expires               time.Time
@@ -36,7 +36,7 @@ type GrantStep struct {
 	Ticket       *Ticket
 	EnrollmentID string
 	// Code is set with the OAuth 2 method; otherwise Tokens are granted at once.
-	Code   *Code
+	Code   *AuthorizationCode
 	Tokens Tokens
 	At     time.Time
 }
