@@ -47,7 +47,7 @@ func (l *listener) blackHole(on bool) {
 	l.deaf = on
 	if !on {
 		for _, c := range l.stuck {
-			c.Close()
+			_ = c.Close()
 		}
 		l.stuck = nil
 	}

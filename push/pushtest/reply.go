@@ -163,5 +163,5 @@ func goAway(r *http.Request, reason string) {
 	frame = binary.BigEndian.AppendUint32(frame, lastStream)
 	frame = binary.BigEndian.AppendUint32(frame, 0)
 	conn.Write(append(frame, debug...)) //nolint:errcheck // it is closed anyway
-	conn.Close()
+	_ = conn.Close()
 }

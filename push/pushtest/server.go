@@ -90,7 +90,7 @@ func New(t testing.TB, opts ...Option) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
@@ -124,7 +124,7 @@ func Open(cfg Config) (*Server, error) {
 	}
 	identity, err := ca.server(cfg.Listener.Addr(), now)
 	if err != nil {
-		cfg.Listener.Close()
+		_ = cfg.Listener.Close()
 		return nil, fmt.Errorf("pushtest: %w", err)
 	}
 	s.url = "https://" + cfg.Listener.Addr().String()
@@ -232,7 +232,7 @@ func (s *Server) Drop() {
 		if t, ok := c.(*tls.Conn); ok {
 			c = t.NetConn()
 		}
-		c.Close()
+		_ = c.Close()
 	}
 }
 
