@@ -71,6 +71,7 @@ type quickstart struct {
 	Base, Portal *url.URL
 	// CA is the file of the authority that its TLS certificate chains to.
 	CA     string
+	tls    *tls.Config
 	client *http.Client
 }
 
@@ -120,7 +121,8 @@ func startQuickstart(t *testing.T, args ...string) *quickstart {
 	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(pem))
-	q.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	q.tls = &tls.Config{RootCAs: roots}
+	q.client = &http.Client{Transport: &http.Transport{TLSClientConfig: q.tls}}
 	t.Cleanup(q.client.CloseIdleConnections)
 	return q
 }

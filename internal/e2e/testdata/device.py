@@ -464,16 +464,22 @@ def check(file, ca, openssl):
     return read_profile(content, ca, openssl)
 
 
+def download(o, openssl):
+    """Goes through the portal and returns the file of the profile."""
+    safari = Web(o.ca, SAFARI, cookies=True)
+    ready = sign_in(safari, o.portal, o.user, o.password)
+    response, signed = safari(ready.link("/profile"))
+    same(response.headers["Content-Type"], "application/x-apple-aspen-config", "type of the profile")
+    return openssl.write("enroll.mobileconfig", signed)
+
+
 def run(o):
     openssl = OpenSSL(o.work)
     if o.check:
         mdm, _ = check(o.check, o.ca, openssl)
         return {"managed_apple_account": mdm["ManagedAppleID"]}
-    safari = Web(o.ca, SAFARI, cookies=True)
-    ready = sign_in(safari, o.portal, o.user, o.password)
-    response, signed = safari(ready.link("/profile"))
-    same(response.headers["Content-Type"], "application/x-apple-aspen-config", "type of the profile")
-    mdm, identity = check(openssl.write("enroll.mobileconfig", signed), o.ca, openssl)
+    file = o.profile or download(o, openssl)
+    mdm, identity = check(file, o.ca, openssl)
 
     web = Web(o.ca, "MDM/1.0", cookies=False)
     certificate = get_identity(web, identity, openssl)
@@ -498,6 +504,7 @@ def main():
     parser.add_argument("--ca", required=True, help="file of the authority that TLS and profiles are trusted by")
     parser.add_argument("--work", required=True, help="directory of the device's files")
     parser.add_argument("--check", metavar="FILE", help="only verify a downloaded profile and check its keys")
+    parser.add_argument("--profile", metavar="FILE", help="install this profile instead of going through the portal")
     parser.add_argument("--portal", help="address of the landing page")
     parser.add_argument("--user")
     parser.add_argument("--password")
