@@ -17,6 +17,7 @@ type jar struct {
 	modes map[string]http.SameSite // by host and name
 
 	from   *url.URL // the page that the navigation began on, nil for none
+	to     *url.URL // where the hop goes
 	cross  bool     // the hop is a request from another site
 	unsafe bool     // the hop is not a GET or HEAD
 }
@@ -34,6 +35,7 @@ func (j *jar) begin(from *url.URL) { j.from = from }
 
 // hop tells the jar which request is made next.
 func (j *jar) hop(r *http.Request) {
+	j.to = r.URL
 	j.cross = j.from != nil && fetchSite(j.from, r.URL) == crossSite
 	j.unsafe = r.Method != http.MethodGet && r.Method != http.MethodHead
 }

@@ -28,6 +28,7 @@ type Browser struct {
 	jar    *jar
 	agent  string
 	page   *Page
+	failed *url.URL // what could not be reached, until the next page
 }
 
 func newBrowser(transport http.RoundTripper, agent string) (*Browser, error) {
@@ -49,14 +50,21 @@ func (b *Browser) Open(ctx context.Context, address string) (*Page, error) {
 	return b.get(ctx, address, nil)
 }
 
-// Reload asks for the page shown last again. One that answered a form is not
-// sent again but opened.
+// Reload asks again for the address that the browser is at: that of the page
+// shown last, or the one of a redirect or link that could not be reached since.
+// A form is not sent again: for that, press its button again.
 func (b *Browser) Reload(ctx context.Context) (*Page, error) {
-	if b.page == nil {
-		return nil, errNoPage
+	switch {
+	case b.failed != nil:
+		return b.get(ctx, b.failed.String(), nil)
+	case b.page != nil:
+		return b.get(ctx, b.page.URL.String(), nil)
 	}
-	return b.get(ctx, b.page.URL.String(), nil)
+	return nil, errNoPage
 }
+
+// Failed is the address that could not be reached, nil when there is none.
+func (b *Browser) Failed() *url.URL { return b.failed }
 
 // Follow taps the first link whose path ends in suffix.
 func (b *Browser) Follow(ctx context.Context, suffix string) (*Page, error) {
@@ -134,17 +142,21 @@ func (b *Browser) do(req *http.Request, from *url.URL) (*Page, error) {
 	req.Header.Set("Sec-Fetch-Site", fetchSite(from, req.URL))
 	b.jar.begin(from)
 	b.jar.hop(req)
+	b.failed = nil
 	resp, err := b.client.Do(req)
+	var body []byte
+	if err == nil {
+		defer resp.Body.Close()
+		body, err = io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
+		if len(body) > maxPage {
+			err = errors.New("the page is too large")
+		}
+	}
 	if err != nil {
+		if !b.jar.unsafe {
+			b.failed = b.jar.to
+		}
 		return nil, fmt.Errorf("mdmtest: %w", err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
-	if len(body) > maxPage {
-		err = errors.New("the page is too large")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("mdmtest: %s: %w", resp.Request.URL.Path, err)
 	}
 	page := &Page{URL: resp.Request.URL, Status: resp.StatusCode, Header: resp.Header, ContentType: resp.Header.Get("Content-Type"), Body: body}
 	if resp.StatusCode != http.StatusOK {

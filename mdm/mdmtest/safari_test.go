@@ -2,7 +2,6 @@ package mdmtest_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -266,7 +265,7 @@ func TestReloadAndLostAnswers(t *testing.T) {
 	}{{mdmtest.LoseRequest, 1}, {mdmtest.LoseAnswer, 2}} {
 		loss = c.loss
 		_, err = b.Reload(ctx)
-		require.True(t, errors.Is(err, mdmtest.ErrLost))
+		require.ErrorIs(t, err, mdmtest.ErrLost)
 		require.Equal(t, c.served, served)
 		require.Equal(t, "1", b.Page().Text())
 	}
@@ -274,4 +273,37 @@ func TestReloadAndLostAnswers(t *testing.T) {
 	page, err := b.Reload(ctx)
 	require.NoError(t, err)
 	require.Equal(t, "3", page.Text())
+}
+
+// What is reloaded is the redirect that failed, and never a form.
+func TestReloadGoesOnWhereItFailed(t *testing.T) {
+	w := newWeb(t)
+	w.page("GET /{$}", `<form method="post" action="/form"><button>Go</button></form>`)
+	w.mux.HandleFunc("POST /form", func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "/there?a=1", http.StatusSeeOther) })
+	w.page("GET /there", "arrived")
+	lost := ""
+	b := w.browser(func(c *mdmtest.Config) {
+		c.Lose = func(r *http.Request) mdmtest.Loss {
+			if r.URL.Path == lost {
+				return mdmtest.LoseAnswer
+			}
+			return mdmtest.LoseNothing
+		}
+	})
+	ctx := t.Context()
+	_, err := b.Open(ctx, "https://mdm.example.com/")
+	require.NoError(t, err)
+	lost = "/form"
+	_, err = b.Press(ctx, "Go")
+	require.ErrorIs(t, err, mdmtest.ErrLost)
+	require.Nil(t, b.Failed())
+	lost = "/there"
+	_, err = b.Press(ctx, "Go")
+	require.ErrorIs(t, err, mdmtest.ErrLost)
+	require.Equal(t, "https://mdm.example.com/there?a=1", b.Failed().String())
+	lost = ""
+	page, err := b.Reload(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "arrived", page.Text())
+	require.Nil(t, b.Failed())
 }
