@@ -17,8 +17,8 @@ import (
 //
 // The filters are lower (lower case), localpart (what is before the last @) and
 // domain (what is behind it). A claim name may hold anything but braces and the
-// bar; a brace cannot be written as text. Claims that are strings or numbers
-// can be mapped. When Identity.Claims lacks it, sub, email, name and
+// bar; a brace cannot be written as text. Claims that are strings or whole
+// numbers can be mapped. When Identity.Claims lacks it, sub, email, name and
 // preferred_username are taken from the fields of Identity.
 //
 // The zero Mapping stands for the default of the field that it configures.
@@ -151,6 +151,8 @@ func (t template) expand(id Identity) (string, error) {
 	return b.String(), nil
 }
 
+const fraction = "is not a whole number that survives as text"
+
 // claimText returns the claim as text, or what is wrong with it.
 func claimText(id Identity, name string) (text, problem string) {
 	switch v := id.Claims[name].(type) {
@@ -160,10 +162,14 @@ func claimText(id Identity, name string) (text, problem string) {
 	case string:
 		text = v
 	case json.Number:
-		text = v.String()
+		n, err := v.Int64()
+		if err != nil {
+			return "", fraction
+		}
+		text = strconv.FormatInt(n, 10)
 	case float64:
 		if v != math.Trunc(v) || math.Abs(v) > 1<<53 {
-			return "", "is not a whole number that survives as text"
+			return "", fraction
 		}
 		text = strconv.FormatInt(int64(v), 10)
 	case int:
