@@ -18,11 +18,12 @@ var core = []string{
 // kits are the test kits, and the packages that they exercise: whoever imports
 // those already has every module of the kit.
 var kits = table{
-	"enroll/scep/sceptest": {"enroll/scep"},
-	"mdm/mdmtest":          {"mdm"},
-	"push/pushtest":        {"push"},
-	"sso/ssotest":          {"sso/oidc"},
-	"storage/storagetest":  {"enroll", "mdm"},
+	"enroll/machineinfo/machineinfotest": {"enroll/machineinfo"},
+	"enroll/scep/sceptest":               {"enroll/scep"},
+	"mdm/mdmtest":                        {"mdm"},
+	"push/pushtest":                      {"push"},
+	"sso/ssotest":                        {"sso/oidc"},
+	"storage/storagetest":                {"enroll", "mdm"},
 }
 
 func paths(names ...string) []string {
