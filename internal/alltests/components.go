@@ -89,6 +89,9 @@ func provide(ctx context.Context, out io.Writer, race bool) []component {
 	apt("update", "-q")
 	// One by one: a package that a release lacks must not take the others along.
 	for _, c := range missing {
+		if c.present() {
+			continue // it came along with another
+		}
 		apt(append([]string{"install", "-qy", "--no-install-recommends"}, c.packages...)...)
 	}
 	return absent(missing)
