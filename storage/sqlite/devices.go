@@ -1,0 +1,334 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/mdm"
+)
+
+const enrollmentColumns = `id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, created, enrolled, ended, contact`
+
+// enrollmentFields are where a row of enrollmentColumns goes.
+func enrollmentFields(e *mdm.Enrollment) []any {
+	return []any{&e.ID, &e.UserID, &e.TicketID, &e.Way, &e.State, (*digest)(&e.Certificate), &e.Topic,
+		&e.OSVersion, &e.BuildVersion, &e.Product, (*when)(&e.Created), (*when)(&e.Enrolled), (*when)(&e.Ended), (*when)(&e.Contact)}
+}
+
+// device is who sends a step.
+type device struct {
+	user       string
+	ticket     int64
+	way        mdm.Way
+	deadline   time.Time
+	enrollment int64 // 0: none is bound
+	state      mdm.EnrollmentState
+	contact    time.Time
+	// waits: a command may be sent now. held: one was answered NotNow in this
+	// session.
+	waits, held bool
+}
+
+// device finds the sender of a step, in the order that mdm.Store demands. What
+// was found comes with ErrNotAuthenticated and ErrEnded too.
+func (t *tx) device(certificate [32]byte, enrollmentID string) (device, error) {
+	var d device
+	var bound string
+	var suspended bool
+	found, err := t.get(`SELECT i.user_id, i.ticket, i.way, i.deadline, s.user_id IS NOT NULL,
+			ifnull(e.seq, 0), ifnull(e.id, ''), ifnull(e.state, ''), e.contact,
+			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = e.seq AND c.place = 1),
+			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = e.seq AND c.place = 2)
+		FROM identities i
+		LEFT JOIN enrollments e ON e.seq = i.enrollment
+		LEFT JOIN suspended_users s ON s.user_id = i.user_id
+		WHERE i.digest = ? AND i.replaced = 0`, args{certificate[:]},
+		&d.user, &d.ticket, &d.way, (*when)(&d.deadline), &suspended,
+		&d.enrollment, &bound, &d.state, (*when)(&d.contact), &d.waits, &d.held)
+	switch {
+	case err != nil:
+		return device{}, err
+	case !found:
+		return device{}, mdm.ErrUnknownIdentity
+	case suspended:
+		return device{}, mdm.ErrSuspended
+	case d.enrollment == 0:
+		return d, mdm.ErrNotAuthenticated
+	case bound != enrollmentID:
+		return device{}, mdm.ErrForeignCertificate
+	case d.state == mdm.StateEnded:
+		return d, mdm.ErrEnded
+	}
+	return d, nil
+}
+
+// newDay reports whether at is on a later day than the last contact noted.
+func (d device) newDay(at time.Time) bool {
+	const day = 24 * time.Hour
+	return at.Truncate(day).After(d.contact.Truncate(day))
+}
+
+// Authenticate implements mdm.Store.
+func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
+	var e mdm.Enrollment
+	err := s.writer.do(ctx, func(t *tx) error {
+		d, err := t.device(a.Certificate, a.EnrollmentID)
+		if err == nil {
+			_, err = t.get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE seq = ?`, args{d.enrollment}, enrollmentFields(&e)...)
+			return err
+		}
+		if !errors.Is(err, mdm.ErrNotAuthenticated) {
+			return err
+		}
+		return t.bind(d, a, &e)
+	})
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	return e, nil
+}
+
+// bind makes the enrollment of an identity that has none.
+func (t *tx) bind(d device, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
+	at := stamp(a.At)
+	if !at.Before(d.deadline) {
+		return mdm.ErrUnknownIdentity
+	}
+	if a.EnrollmentID == "" {
+		return mdm.ErrForeignCertificate
+	}
+	var known, theirs int64
+	var user, certificate string
+	var spent bool
+	taken, err := t.get(`SELECT e.seq, e.user_id, e.certificate, i.ticket, t.state = 'enrolled'
+		FROM enrollments e JOIN identities i ON i.digest = e.certificate JOIN tickets t ON t.seq = i.ticket WHERE e.id = ?`,
+		args{a.EnrollmentID}, &known, &user, &certificate, &theirs, &spent)
+	if err != nil {
+		return err
+	}
+	if taken && (user != d.user || d.ticket < theirs || d.ticket == theirs && spent) {
+		return mdm.ErrForeignCertificate
+	}
+	if a.DeviceLimit > 0 {
+		var others int
+		if _, err := t.get(`SELECT count(*) FROM enrollments WHERE user_id = ? AND state = 'enrolled' AND id <> ?`,
+			args{d.user, a.EnrollmentID}, &others); err != nil {
+			return err
+		}
+		if others >= a.DeviceLimit {
+			return mdm.ErrDeviceLimit
+		}
+	}
+	if err := t.replaceHalf(d.ticket, known, at); err != nil {
+		return err
+	}
+	if taken {
+		if err := t.release(known, []byte(certificate), theirs, a.EnrollmentID, at); err != nil {
+			return err
+		}
+	}
+	if _, err := t.get(`INSERT INTO enrollments (id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, created, contact)
+		VALUES (?1, ?2, (SELECT id FROM tickets WHERE seq = ?3), ?4, 'authenticated', ?5, ?6, ?7, ?8, ?9, ?10, ?10)
+		ON CONFLICT (id) DO UPDATE SET ticket_id = excluded.ticket_id, way = excluded.way, state = excluded.state, certificate = excluded.certificate,
+			topic = excluded.topic, os_version = excluded.os_version, build_version = excluded.build_version, product = excluded.product,
+			created = excluded.created, enrolled = NULL, ended = NULL, contact = excluded.contact, token = NULL, magic = NULL, token_stored = NULL
+		RETURNING seq, `+enrollmentColumns,
+		args{a.EnrollmentID, d.user, d.ticket, d.way, a.Certificate[:], a.Topic, a.OSVersion, a.BuildVersion, a.Product, micros(at)},
+		append([]any{&known}, enrollmentFields(e)...)...); err != nil {
+		return err
+	}
+	if _, err := t.exec(`UPDATE identities SET enrollment = ? WHERE digest = ?`, known, a.Certificate[:]); err != nil {
+		return err
+	}
+	_, err = t.exec(`UPDATE tickets SET state = 'authenticated', authenticated = ?, enrollment_id = ? WHERE seq = ?`, micros(at), a.EnrollmentID, d.ticket)
+	return err
+}
+
+// replaceHalf ends the half made enrollments of a ticket, but for one.
+func (t *tx) replaceHalf(ticket, but int64, at time.Time) error {
+	var halves []int64
+	err := t.each(`SELECT e.seq FROM identities i JOIN enrollments e ON e.seq = i.enrollment AND e.certificate = i.digest
+		WHERE i.ticket = ? AND e.state = 'authenticated' AND e.seq <> ?`, args{ticket, but}, func(scan func(...any) error) error {
+		var seq int64
+		err := scan(&seq)
+		halves = append(halves, seq)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, seq := range halves {
+		if _, err := t.exec(`UPDATE identities SET replaced = 1 WHERE digest = (SELECT certificate FROM enrollments WHERE seq = ?)`, seq); err != nil {
+			return err
+		}
+		if err := t.end(seq, mdm.StateReplaced, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release takes an enrollment from the identity that it was bound to.
+func (t *tx) release(enrollment int64, certificate []byte, ticket int64, enrollmentID string, at time.Time) error {
+	if _, err := t.exec(`UPDATE identities SET replaced = 1 WHERE digest = ?`, certificate); err != nil {
+		return err
+	}
+	return t.closeTicket(ticket, enrollmentID, at)
+}
+
+// closeTicket notes on a spent ticket that its enrollment ended.
+func (t *tx) closeTicket(ticket int64, enrollmentID string, at time.Time) error {
+	_, err := t.exec(`UPDATE tickets SET ended = ? WHERE seq = ? AND enrollment_id = ? AND state = 'enrolled' AND ended IS NULL`,
+		micros(at), ticket, enrollmentID)
+	return err
+}
+
+// end ends an enrollment, unless it has ended.
+func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) error {
+	var id string
+	var ticket int64
+	ended, err := t.get(`UPDATE enrollments SET state = ?, ended = ?, token = NULL, magic = NULL, token_stored = NULL,
+			push_settled = push_request, push_due = NULL, push_fixed = 0, push_attempt = 0
+		WHERE seq = ? AND state NOT IN ('ended', 'replaced')
+		RETURNING id, (SELECT i.ticket FROM identities i WHERE i.digest = enrollments.certificate)`,
+		args{state, micros(at), enrollment}, &id, &ticket)
+	if err != nil || !ended {
+		return err
+	}
+	if _, err := t.exec(`UPDATE commands SET status = 'Cancelled', place = NULL, updated = ? WHERE enrollment = ? AND place IN (1, 2)`,
+		micros(at), enrollment); err != nil {
+		return err
+	}
+	return t.closeTicket(ticket, id, at)
+}
+
+// TokenUpdate implements mdm.Store.
+func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enrollment, error) {
+	token, err := seal(u.EnrollmentID, u.Token)
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	magic, err := seal(u.EnrollmentID, []byte(u.PushMagic))
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	var e mdm.Enrollment
+	err = s.writer.do(ctx, func(t *tx) error {
+		d, err := t.device(u.Certificate, u.EnrollmentID)
+		if err != nil {
+			return err
+		}
+		at := stamp(u.At)
+		first := d.state == mdm.StateAuthenticated
+		if first && !u.Planned {
+			if _, err := t.get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE seq = ?`, args{d.enrollment}, enrollmentFields(&e)...); err != nil {
+				return err
+			}
+			return mdm.ErrPlanNeeded
+		}
+		if first {
+			if err := t.enroll(d, u.Plan, at); err != nil {
+				return err
+			}
+		}
+		contact := d.contact
+		if d.newDay(at) {
+			contact = at
+		}
+		_, err = t.get(`UPDATE enrollments SET topic = ?, token = ?, magic = ?, token_stored = ?4, contact = ?,
+				push_due = CASE WHEN push_due IS NOT NULL AND token IS NULL THEN ?4 ELSE push_due END,
+				push_fixed = CASE WHEN token IS NULL THEN 0 ELSE push_fixed END,
+				push_attempt = CASE WHEN token IS NULL THEN 0 ELSE push_attempt END
+			WHERE seq = ? RETURNING `+enrollmentColumns,
+			args{u.Topic, token, magic, micros(at), micros(contact), d.enrollment}, enrollmentFields(&e)...)
+		return err
+	})
+	if errors.Is(err, mdm.ErrPlanNeeded) {
+		return e, err
+	}
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	return e, nil
+}
+
+// enroll is what the first TokenUpdate does.
+func (t *tx) enroll(d device, plan []mdm.Command, at time.Time) error {
+	if _, err := t.exec(`UPDATE enrollments SET state = 'enrolled', enrolled = ?1, `+askPush+` WHERE seq = ?2`, micros(at), d.enrollment); err != nil {
+		return err
+	}
+	if _, err := t.exec(`UPDATE tickets SET state = ?, enrolled = ?, ended = NULL WHERE seq = ?`, enroll.TicketEnrolled, micros(at), d.ticket); err != nil {
+		return err
+	}
+	for _, c := range plan {
+		if _, err := t.queue(d.enrollment, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckOut implements mdm.Store.
+func (s *Store) CheckOut(ctx context.Context, c mdm.CheckOutStep) (mdm.Enrollment, error) {
+	var e mdm.Enrollment
+	err := s.writer.do(ctx, func(t *tx) error {
+		d, err := t.device(c.Certificate, c.EnrollmentID)
+		if err != nil && !errors.Is(err, mdm.ErrEnded) {
+			return err
+		}
+		if err := t.end(d.enrollment, mdm.StateEnded, stamp(c.At)); err != nil {
+			return err
+		}
+		_, err = t.get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE seq = ?`, args{d.enrollment}, enrollmentFields(&e)...)
+		return err
+	})
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	return e, nil
+}
+
+// Enrollment implements mdm.Store.
+func (s *Store) Enrollment(ctx context.Context, id string) (mdm.Enrollment, error) {
+	var e mdm.Enrollment
+	found, err := s.readers.tx(ctx).get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE id = ?`, args{id}, enrollmentFields(&e)...)
+	if err == nil && !found {
+		err = mdm.ErrUnknownEnrollment
+	}
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	return e, nil
+}
+
+// Unenroll implements mdm.Store.
+func (s *Store) Unenroll(ctx context.Context, id string, at time.Time) error {
+	return s.writer.do(ctx, func(t *tx) error {
+		var seq int64
+		found, err := t.get(`SELECT seq FROM enrollments WHERE id = ?`, args{id}, &seq)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return mdm.ErrUnknownEnrollment
+		}
+		return t.end(seq, mdm.StateEnded, stamp(at))
+	})
+}
+
+// SuspendUser implements mdm.Store.
+func (s *Store) SuspendUser(ctx context.Context, userID string, suspended bool) error {
+	return s.writer.do(ctx, func(t *tx) error {
+		list := `INSERT INTO suspended_users (user_id) VALUES (?) ON CONFLICT DO NOTHING`
+		if !suspended {
+			list = `DELETE FROM suspended_users WHERE user_id = ?`
+		}
+		if n, err := t.exec(list, userID); err != nil || n == 0 {
+			return err
+		}
+		_, err := t.exec(`UPDATE enrollments SET suspended = ? WHERE user_id = ?`, suspended, userID)
+		return err
+	})
+}

@@ -1,0 +1,15 @@
+// Package sqlite keeps everything in one SQLite file, for a server that is one
+// process. The driver is pure Go.
+//
+// A step is on the disk when its method returns: the database is in WAL mode
+// with synchronous=FULL. Steps that arrive while another one is being written
+// are committed together, so that one sync of the disk serves many. Reading
+// waits for nobody.
+//
+// The schema is brought up to date when the store is opened, also by several
+// processes at once. A database that a newer version of this package has
+// brought further is refused with a *SchemaError.
+//
+// Copy the file only when no process has it open: beside it, SQLite keeps what
+// is committed already in files ending in -wal and -shm.
+package sqlite

@@ -1,0 +1,82 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// versionTable is ours: an application may use goose for tables of its own.
+const versionTable = "enrollkit_schema"
+
+// SchemaError is a database that a newer version of this package has used.
+type SchemaError struct {
+	// Found is the version of the database's schema, Known the highest one
+	// that this program can work with.
+	Found, Known int64
+}
+
+// Error implements error.
+func (e *SchemaError) Error() string {
+	return fmt.Sprintf("schema version %d is newer than %d, the newest that this program knows: run the newer program, or restore the backup made before it first ran", e.Found, e.Known)
+}
+
+// migrate brings the schema up to date. Each migration is a transaction of its
+// own that also records its version. Of several processes that start at once
+// one wins each migration, the others fail, and see on their next try that it
+// is done.
+func migrate(ctx context.Context, db *sql.DB) error {
+	source, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	inner, err := database.NewStore(database.DialectSQLite3, versionTable)
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectCustom, db, source,
+		goose.WithStore(versions{inner}), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	before := int64(-1)
+	for {
+		found, known, err := p.GetVersions(ctx)
+		if err != nil {
+			return fmt.Errorf("read the schema's version: %w", err)
+		}
+		if found > known {
+			return &SchemaError{Found: found, Known: known}
+		}
+		_, err = p.Up(ctx)
+		if err == nil {
+			return nil
+		}
+		if found == before {
+			return fmt.Errorf("migrate from schema version %d: %w", found, err)
+		}
+		before = found
+	}
+}
+
+// versions is goose's table of versions, in which a version can be recorded
+// once only: a migration that another process has applied is rolled back whole,
+// even if its statements could run twice.
+type versions struct{ database.Store }
+
+// CreateVersionTable implements database.Store.
+func (v versions) CreateVersionTable(ctx context.Context, db database.DBTxConn) error {
+	if err := v.Store.CreateVersionTable(ctx, db); err != nil {
+		return err
+	}
+	_, err := db.ExecContext(ctx, "CREATE UNIQUE INDEX "+versionTable+"_version ON "+versionTable+" (version_id)")
+	return err
+}

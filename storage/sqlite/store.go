@@ -1,0 +1,99 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/enrollkit/enrollkit/storage"
+)
+
+// Options are the settings of a store. The zero value is right for most.
+type Options struct {
+	// BusyTimeout is how long a step waits for another process that writes to
+	// the same file. Defaults to 5 seconds.
+	BusyTimeout time.Duration
+	// Readers is how many calls may read at once. Defaults to 4.
+	Readers int
+}
+
+// Store is a storage.Store in a file. It is safe for concurrent use.
+type Store struct {
+	readers *pool
+	writer  *writer
+}
+
+var _ storage.Store = (*Store)(nil)
+
+// Open opens the database in the file at path, which is made, for its owner
+// only, when it is missing; its directory must exist. The schema is brought up
+// to date; ctx bounds that.
+func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	if path == "" {
+		return nil, errors.New("sqlite: open: no path")
+	}
+	if o.BusyTimeout < 0 || o.Readers < 0 {
+		return nil, errors.New("sqlite: open: an option is negative")
+	}
+	if o.BusyTimeout == 0 {
+		o.BusyTimeout = 5 * time.Second
+	}
+	if o.Readers == 0 {
+		o.Readers = 4
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open: %w", err)
+	}
+	// SQLite would make the file readable to others.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("sqlite: open: %w", err)
+	}
+
+	write, err := connect(path, o, 1, "_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, write); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), write.Close())
+	}
+	read, err := connect(path, o, o.Readers, "_query_only=1")
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	return &Store{readers: &pool{db: read}, writer: &writer{db: write}}, nil
+}
+
+func connect(path string, o Options, connections int, more string) (*sql.DB, error) {
+	slashed := filepath.ToSlash(path)
+	if slashed[0] != '/' {
+		slashed = "/" + slashed // such as /C:/data/enroll.db
+	}
+	u := url.URL{Scheme: "file", Path: slashed}
+	u.RawQuery = fmt.Sprintf("_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_dqs=0&%s",
+		o.BusyTimeout.Milliseconds(), more)
+	db, err := sql.Open("sqlite", u.String())
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// Close waits for the steps that have begun and closes the file. Calls that
+// come later fail.
+func (s *Store) Close() error {
+	return errors.Join(s.writer.close(), s.readers.db.Close())
+}
