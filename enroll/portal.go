@@ -1,0 +1,287 @@
+package enroll
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	maxQuery = 8 << 10 // bytes
+	maxForm  = 4 << 10 // bytes
+	// retryAfter is in seconds.
+	retryAfter = "30"
+)
+
+// Portal is where a person starts an enrollment: an http.Handler for Config.Prefix
+// and everything below it, and the scep.Redeemer of the profiles that it hands
+// out. It is safe for concurrent use, and keeps nothing that another node would
+// need.
+type Portal struct {
+	cfg     Config
+	host    string // of BaseURL, without the default port
+	cookies cookieNames
+	attempt *sealer
+	routes  map[string]route
+	origin  *http.CrossOriginProtection
+	pages   *pages
+	streams *streams
+	// endings are what follows a sign-in, by the flow that started it.
+	endings map[string]ending
+}
+
+// New makes a portal, or returns every mistake of the configuration as a
+// *ConfigError. It does no I/O.
+func New(cfg Config) (*Portal, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	base, err := url.Parse(cfg.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("enroll: base URL: %w", err)
+	}
+	p := &Portal{cfg: cfg, host: hostOf(base.Host), cookies: newCookieNames(cfg.Prefix), streams: newStreams(), origin: http.NewCrossOriginProtection()}
+	if err := p.origin.AddTrustedOrigin(base.Scheme + "://" + p.host); err != nil {
+		return nil, fmt.Errorf("enroll: base URL: %w", err)
+	}
+	if p.attempt, err = newSealer("sign-in attempt", cfg.CookieKeys, cfg.Random); err != nil {
+		return nil, err
+	}
+	if p.pages, err = newPages(p.cfg); err != nil {
+		return nil, err
+	}
+	p.endings = map[string]ending{flowPortal: p.issue}
+	p.routes = p.table()
+	return p, nil
+}
+
+// URL is the address that people are given.
+func (p *Portal) URL() string { return p.cfg.BaseURL + p.cfg.Prefix }
+
+// CallbackURL is the redirect URI to register with the identity provider.
+func (p *Portal) CallbackURL() string { return p.URL() + "/callback" }
+
+// Ready reports whether a person could enroll now, as far as that does not
+// depend on them: profiles can be signed and, if the Authenticator can tell, the
+// identity provider answers.
+func (p *Portal) Ready(ctx context.Context) error {
+	err := p.cfg.Signer.Ready()
+	if a, ok := p.cfg.Authenticator.(interface{ Ready(context.Context) error }); ok {
+		err = errors.Join(err, a.Ready(ctx))
+	}
+	return err
+}
+
+// Close ends the live streams, and those that come later, so that a server can
+// shut down: hand it to http.Server.RegisterOnShutdown. Everything else goes on.
+func (p *Portal) Close() { p.streams.close() }
+
+func (p *Portal) now() time.Time { return p.cfg.Now().UTC().Truncate(time.Microsecond) }
+
+// handler answers a request or says why it does not. After an error it has
+// written nothing but headers.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// route is what one path serves.
+type route struct {
+	get, post handler
+	// head: the GET may be asked for as HEAD, because it changes nothing then.
+	head bool
+	// json: failures are told as JSON.
+	json bool
+}
+
+func (p *Portal) table() map[string]route {
+	return map[string]route{
+		"":          {get: p.landing, head: true},
+		"/login":    {get: p.login},
+		"/callback": {get: p.callback},
+		"/ready":    {get: p.ready, head: true},
+		"/profile":  {get: p.profile, head: true},
+		"/events":   {get: p.events, json: true},
+		"/status":   {get: p.status, head: true, json: true},
+		"/help":     {get: p.help, head: true},
+		"/device":   {post: p.device},
+		"/logout":   {post: p.logout},
+	}
+}
+
+// serve returns the handler of a method, or nil and the methods there are.
+func (t route) serve(method string) (h handler, allow string) {
+	var list []string
+	if t.get != nil {
+		list = append(list, http.MethodGet)
+	}
+	if t.head {
+		list = append(list, http.MethodHead)
+	}
+	if t.post != nil {
+		list = append(list, http.MethodPost)
+	}
+	switch {
+	case method == http.MethodGet, method == http.MethodHead && t.head:
+		h = t.get
+	case method == http.MethodPost:
+		h = t.post
+	}
+	return h, strings.Join(list, ", ")
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", p.pages.policy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	path, below := strings.CutPrefix(r.URL.Path, p.cfg.Prefix)
+	t, there := p.routes[strings.TrimSuffix(path, "/")]
+	if err := p.answer(w, r, t, below && there); err != nil {
+		p.fail(w, r, t.json, err)
+	}
+}
+
+// answer judges the request as such and lets its route handle it. A panic is an
+// error like others, so that the person sees a page.
+func (p *Portal) answer(w http.ResponseWriter, r *http.Request, t route, there bool) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			if cause == http.ErrAbortHandler { //nolint:errorlint // a panic's value is compared, as net/http does
+				panic(cause)
+			}
+			err = &failure{CodeInternal, fmt.Errorf("enroll: panic: %v\n%s", cause, debug.Stack())}
+		}
+	}()
+	switch {
+	case hostOf(r.Host) != p.host:
+		return refuse(CodeWrongHost)
+	case !there:
+		return refuse(CodeNotFound)
+	}
+	serve, allow := t.serve(r.Method)
+	if serve == nil {
+		w.Header().Set("Allow", allow)
+		return refuse(CodeMethod)
+	}
+	if err := p.bounded(w, r); err != nil {
+		return err
+	}
+	return serve(w, r)
+}
+
+// bounded refuses what is too large, encoded, malformed, or another site's.
+func (p *Portal) bounded(w http.ResponseWriter, r *http.Request) error {
+	if len(r.URL.RawQuery) > maxQuery {
+		return refuse(CodeQueryTooLong)
+	}
+	if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		return refuse(CodeBadRequest)
+	}
+	if len(r.Header.Values("Content-Encoding")) > 0 {
+		return refuse(CodeEncoding)
+	}
+	if r.ContentLength > maxForm {
+		w.Header().Set("Connection", "close")
+		return refuse(CodeBodyTooLarge)
+	}
+	if r.ContentLength < 0 && r.Method != http.MethodPost {
+		if n, err := io.CopyN(io.Discard, r.Body, maxForm+1); n > maxForm || err != io.EOF { //nolint:errorlint // CopyN returns it as it is
+			w.Header().Set("Connection", "close")
+			return refuse(CodeBodyTooLarge)
+		}
+	}
+	if err := p.origin.Check(r); err != nil {
+		return &failure{CodeCrossSite, err}
+	}
+	return nil
+}
+
+// form reads the form of a POST.
+func (p *Portal) form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	err := r.ParseForm()
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, refuse(CodeBodyTooLarge)
+	case err != nil:
+		return nil, refuse(CodeBadRequest)
+	}
+	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); r.ContentLength != 0 && kind != "application/x-www-form-urlencoded" {
+		return nil, refuse(CodeEncoding)
+	}
+	return r.PostForm, nil
+}
+
+// redirect leads to a page of the portal.
+func (p *Portal) redirect(w http.ResponseWriter, r *http.Request, path string) error {
+	return seeOther(w, p.cfg.Prefix+path)
+}
+
+// seeOther redirects. The address is ours or the provider's, never a request's.
+func seeOther(w http.ResponseWriter, address string) error {
+	w.Header().Set("Location", address)
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// fail is the one place that answers with a failure.
+func (p *Portal) fail(w http.ResponseWriter, r *http.Request, asJSON bool, err error) {
+	problem := Remedy(err)
+	status := problem.status()
+	incident, level := "", slog.LevelInfo
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError
+		incident, _ = newRef(p.cfg.Random) // without randomness there is none
+	}
+	p.cfg.Logger.Log(r.Context(), level, "enroll: refused", "code", string(problem.Code), "status", status,
+		"method", r.Method, "path", limit(r.URL.Path, 64), "incident", incident, "error", err)
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	if asJSON {
+		p.json(w, status, told(problem))
+		return
+	}
+	v := p.pages.view(problem.Title)
+	v.Problem, v.Incident = &problem, incident
+	if err := p.pages.render(w, status, "problem", v); err != nil {
+		p.cfg.Logger.ErrorContext(r.Context(), "enroll: problem page", "error", err)
+		w.WriteHeader(http.StatusInternalServerError)
+	}
+}
+
+// send writes a whole answer. What does not reach the browser is nobody's fault
+// here.
+func send(w http.ResponseWriter, status int, contentType string, body *bytes.Buffer) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(status)
+	_, _ = body.WriteTo(w)
+}
+
+// hostOf is a host without the port that https has anyway, in lower case.
+func hostOf(host string) string {
+	return strings.ToLower(strings.TrimSuffix(host, ":443"))
+}
+
+// limit cuts a text that came from outside, for the log.
+func limit(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
