@@ -173,7 +173,11 @@ func (p *Provider) Finish(ctx context.Context, r sso.Request, secret []byte, que
 	if err != nil {
 		return jit.Identity{}, err
 	}
-	return p.identify(ctx, rp, token, s.nonce())
+	id, err := p.identify(ctx, rp, token, s.nonce())
+	if err == nil && query.Has("iss") && query.Get("iss") != id.Issuer {
+		return jit.Identity{}, fmt.Errorf("%w: issuers of callback and token differ", sso.ErrCallback)
+	}
+	return id, err
 }
 
 // checkCallback judges the parameters beside state.
@@ -198,18 +202,16 @@ func (p *Provider) checkCallback(rp *remote, query url.Values) error {
 	return nil
 }
 
-// issuerAllowed is true for the issuer, or with several tenants for the issuer
-// of any of them.
+// issuerAllowed is true for the issuer, or with several tenants for that of any
+// tenant: which one it is, and whether it is let in, the token says.
 func (p *Provider) issuerAllowed(iss string) bool {
-	if !p.templated() {
+	before, after, templated := strings.Cut(p.cfg.Issuer, TenantPlaceholder)
+	if !templated {
 		return iss == p.cfg.Issuer
 	}
-	for _, t := range p.cfg.AllowedTenants {
-		if iss == strings.ReplaceAll(p.cfg.Issuer, TenantPlaceholder, t) {
-			return true
-		}
-	}
-	return false
+	tenant, ok := strings.CutPrefix(iss, before)
+	tenant, ok2 := strings.CutSuffix(tenant, after)
+	return ok && ok2 && guid.MatchString(tenant)
 }
 
 // exchange redeems the code. The library's errors quote the provider's answer,

@@ -127,12 +127,14 @@ const (
 )
 
 // Break makes the provider do these things wrong, from now on and in addition to
-// what is broken already. Nothing else changes.
+// what is broken already. Nothing else changes. The empty Fault is none.
 func (p *Provider) Break(faults ...Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range faults {
-		p.faults[f] = true
+		if f != "" {
+			p.faults[f] = true
+		}
 	}
 }
 

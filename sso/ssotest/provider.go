@@ -34,8 +34,10 @@ import (
 
 // tenantPlaceholder in an issuer is replaced by the claim tid of the person, as
 // Entra ID does for several tenants. The endpoints are then those of the path
-// "organizations".
+// "organizations", and callbacks name no issuer.
 const tenantPlaceholder = "{tenantid}"
+
+func (p *Provider) templated() bool { return strings.Contains(p.cfg.Issuer, tenantPlaceholder) }
 
 // User can sign in.
 type User struct {

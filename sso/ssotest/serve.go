@@ -93,7 +93,7 @@ func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 		"id_token_signing_alg_values_supported":          algs,
 		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic", "client_secret_post", "none"},
 		"code_challenge_methods_supported":               []string{"S256"},
-		"authorization_response_iss_parameter_supported": true,
+		"authorization_response_iss_parameter_supported": !p.templated(),
 	})
 }
 
@@ -167,7 +167,9 @@ func (p *Provider) answer(w http.ResponseWriter, req request, params url.Values)
 		q[name] = values
 	}
 	q.Set("state", req.query.Get("state"))
-	q.Set("iss", p.cfg.Issuer)
+	if !p.templated() {
+		q.Set("iss", p.cfg.Issuer)
+	}
 	if p.broken(WrongState) {
 		q.Set("state", "another-state")
 	}
