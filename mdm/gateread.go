@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/enrollkit/enrollkit/mdm/command"
 )
 
 // Allows reports whether the gate lets something pass by its name alone, in the
@@ -13,16 +15,20 @@ import (
 // gate cannot differ.
 func (w Way) Allows(what string) bool {
 	kind, name, _ := strings.Cut(what, " ")
-	if w.Mode() != ModeUser {
-		return kind == "command" || kind == "query" || kind == "payload"
-	}
-	switch kind {
-	case "command":
+	user := w.Mode() == ModeUser
+	switch {
+	case name == "":
+		return false
+	case kind == "command" && user:
 		return userCommands[name]
-	case "query":
-		return name != "" && !notUserQueries[name] && !notUserSecurity[name]
-	case "payload":
-		return userPayloads[name]
+	case kind == "command":
+		return Allowed(w, command.Raw{Type: name}) == nil
+	case kind == "query" && user && notUserSecurity[name]:
+		return false
+	case kind == "query":
+		return Allowed(w, command.Raw{Type: "DeviceInformation", Values: map[string]any{"Queries": []any{name}}}) == nil
+	case kind == "payload":
+		return !user || userPayloads[name]
 	}
 	return false
 }

@@ -26,7 +26,6 @@ func TestWayAllowsWhatTheGateAllows(t *testing.T) {
 	} {
 		require.Equal(t, want, mdm.WayProfile.Allows(what), what)
 	}
-	require.True(t, mdm.WayDevice.Allows("command EraseDevice"))
 	require.False(t, mdm.WayDevice.Allows("wish EraseDevice"))
 	require.Empty(t, mdm.WayDevice.RefusedQueries())
 }
