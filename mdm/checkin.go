@@ -14,10 +14,14 @@ import (
 
 // message is a check-in message
 // (https://developer.apple.com/documentation/devicemanagement/check-in). It has
-// no field for a hardware identifier on purpose.
+// no field for another hardware identifier on purpose.
 type message struct {
 	MessageType  string `plist:"MessageType"`
 	EnrollmentID string `plist:"EnrollmentID"`
+	// UDID names the device under Device Enrollment, and nothing beside an
+	// EnrollmentID.
+	UDID         any    `plist:"UDID"`
+	UserID       any    `plist:"UserID"`
 	Topic        string `plist:"Topic"`
 	OSVersion    string `plist:"OSVersion"`
 	BuildVersion string `plist:"BuildVersion"`
@@ -31,29 +35,30 @@ func (s *Server) CheckIn() http.Handler {
 	return &endpoint{server: s, contentType: checkInType, limit: maxCheckIn, handle: s.checkIn}
 }
 
-func (s *Server) checkIn(ctx context.Context, certificate [32]byte, body []byte) ([]byte, error) {
+func (s *Server) checkIn(ctx context.Context, from sender, body []byte) ([]byte, error) {
 	var m message
 	if err := plist.Unmarshal(body, plist.Limits{Bytes: maxCheckIn}, &m); err != nil {
 		return nil, badRequest("%v", err)
 	}
-	if m.MessageType == "UserAuthenticate" {
-		return nil, &refusal{status: http.StatusGone, reason: "there are no users on this channel"}
+	if m.MessageType == "UserAuthenticate" || m.UserID != nil {
+		return nil, errUserChannel
 	}
-	if err := checkEnrollmentID(m.EnrollmentID); err != nil {
+	udid, _ := m.UDID.(string)
+	if err := from.name(m.EnrollmentID, udid); err != nil {
 		return nil, err
 	}
 	switch m.MessageType {
 	case "Authenticate":
-		return nil, s.authenticate(ctx, certificate, m)
+		return nil, s.authenticate(ctx, from, m)
 	case "TokenUpdate":
-		return nil, s.tokenUpdate(ctx, certificate, m)
+		return nil, s.tokenUpdate(ctx, from, m)
 	case "CheckOut":
-		return nil, s.checkOut(ctx, certificate, m)
+		return nil, s.checkOut(ctx, from, m)
 	}
 	return nil, badRequest("message type %q is not served", logged(m.MessageType))
 }
 
-func (s *Server) authenticate(ctx context.Context, certificate [32]byte, m message) error {
+func (s *Server) authenticate(ctx context.Context, from sender, m message) error {
 	if err := s.checkTopic(m); err != nil {
 		return err
 	}
@@ -62,22 +67,22 @@ func (s *Server) authenticate(ctx context.Context, certificate [32]byte, m messa
 			return badRequest("a description of the device is too long")
 		}
 	}
-	if m.OSVersion != "" && !userEnrollmentExists(m.OSVersion) {
-		return badRequest("OSVersion %q has no User Enrollment", logged(m.OSVersion))
+	if m.OSVersion != "" && !supported(m.OSVersion) {
+		return badRequest("OSVersion %q is before 13.1", logged(m.OSVersion))
 	}
 	e, err := s.cfg.Store.Authenticate(ctx, AuthenticateStep{
-		Certificate: certificate, EnrollmentID: m.EnrollmentID, Topic: m.Topic,
+		Certificate: from.certificate, EnrollmentID: from.id, Device: from.device, Bearer: from.bearer, Topic: m.Topic,
 		OSVersion: m.OSVersion, BuildVersion: m.BuildVersion, Product: m.ProductName,
 		At: s.now(), DeviceLimit: s.cfg.DeviceLimit,
 	})
 	if err != nil {
-		return s.failed("Authenticate", certificate, err)
+		return s.failed(ctx, "Authenticate", from, err)
 	}
 	s.cfg.Observer.Authenticated(ctx, e)
 	return nil
 }
 
-func (s *Server) tokenUpdate(ctx context.Context, certificate [32]byte, m message) error {
+func (s *Server) tokenUpdate(ctx context.Context, from sender, m message) error {
 	if err := s.checkTopic(m); err != nil {
 		return err
 	}
@@ -87,7 +92,10 @@ func (s *Server) tokenUpdate(ctx context.Context, certificate [32]byte, m messag
 	if m.PushMagic == "" || len(m.PushMagic) > maxMagic {
 		return badRequest("PushMagic is not of 1 to %d bytes", maxMagic)
 	}
-	step := TokenUpdateStep{Certificate: certificate, EnrollmentID: m.EnrollmentID, Topic: m.Topic, Token: m.Token, PushMagic: m.PushMagic, At: s.now()}
+	step := TokenUpdateStep{
+		Certificate: from.certificate, EnrollmentID: from.id, Device: from.device, Bearer: from.bearer,
+		Topic: m.Topic, Token: m.Token, PushMagic: m.PushMagic, At: s.now(),
+	}
 	e, err := s.cfg.Store.TokenUpdate(ctx, step)
 	first := errors.Is(err, ErrPlanNeeded)
 	if first {
@@ -98,7 +106,7 @@ func (s *Server) tokenUpdate(ctx context.Context, certificate [32]byte, m messag
 		e, err = s.cfg.Store.TokenUpdate(ctx, step)
 	}
 	if err != nil {
-		return s.failed("TokenUpdate", certificate, err)
+		return s.failed(ctx, "TokenUpdate", from, err)
 	}
 	if first {
 		s.cfg.Kick()
@@ -126,7 +134,7 @@ func (s *Server) plan(ctx context.Context, e Enrollment) ([]Command, error) {
 		if uuid != c.UUID {
 			return nil, fmt.Errorf("mdm: plan: command %q is written under the UUID %q", c.UUID, uuid)
 		}
-		if err := allowed(e.Way, request); err != nil {
+		if err := allowed(e.Way, s.cfg.AccessRights, request); err != nil {
 			return nil, fmt.Errorf("mdm: plan: %w", err)
 		}
 		commands = append(commands, Command{UUID: uuid, EnrollmentID: e.ID, RequestType: request.Type, Payload: c.Payload, Status: CommandQueued, Queued: now, Updated: now})
@@ -134,13 +142,13 @@ func (s *Server) plan(ctx context.Context, e Enrollment) ([]Command, error) {
 	return commands, nil
 }
 
-func (s *Server) checkOut(ctx context.Context, certificate [32]byte, m message) error {
+func (s *Server) checkOut(ctx context.Context, from sender, m message) error {
 	if err := s.checkTopic(m); err != nil {
 		return err
 	}
-	e, err := s.cfg.Store.CheckOut(ctx, CheckOutStep{Certificate: certificate, EnrollmentID: m.EnrollmentID, At: s.now()})
+	e, err := s.cfg.Store.CheckOut(ctx, CheckOutStep{Certificate: from.certificate, EnrollmentID: from.id, Device: from.device, Bearer: from.bearer, At: s.now()})
 	if err != nil {
-		return s.failed("CheckOut", certificate, err)
+		return s.failed(ctx, "CheckOut", from, err)
 	}
 	s.cfg.Observer.Unenrolled(ctx, e)
 	return nil
@@ -156,13 +164,13 @@ func (s *Server) checkTopic(m message) error {
 	return nil
 }
 
-// failed adds what a log needs to an error of the store.
-func (s *Server) failed(step string, certificate [32]byte, err error) error {
-	return fmt.Errorf("%s by certificate %s: %w", step, fingerprint(certificate), err)
-}
+// errUserChannel answers messages of a user of a shared device. There are none
+// here, and their push tokens must not become the device's.
+var errUserChannel = &refusal{status: http.StatusGone, reason: "there are no users on this channel"}
 
-// userEnrollmentExists reports whether an OSVersion is 13.1 or later.
-func userEnrollmentExists(version string) bool {
+// supported reports whether an OSVersion is 13.1 or later, where User Enrollment
+// begins and below which the portal lets nobody in.
+func supported(version string) bool {
 	majorText, rest, _ := strings.Cut(version, ".")
 	major, err := strconv.ParseUint(majorText, 10, 16)
 	if err != nil {

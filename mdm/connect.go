@@ -23,18 +23,19 @@ func (s *Server) Connect() http.Handler {
 	return &endpoint{server: s, contentType: connectType, limit: maxConnect, handle: s.connect}
 }
 
-func (s *Server) connect(ctx context.Context, certificate [32]byte, body []byte) ([]byte, error) {
-	step, err := parseReport(body)
+func (s *Server) connect(ctx context.Context, from sender, body []byte) ([]byte, error) {
+	step, err := parseReport(&from, body)
 	if err != nil {
 		return nil, err
 	}
-	step.Certificate, step.At, step.NotNowRetry = certificate, s.now(), notNowRetry
+	step.Certificate, step.EnrollmentID, step.Device, step.Bearer = from.certificate, from.id, from.device, from.bearer
+	step.At, step.NotNowRetry = s.now(), notNowRetry
 	exchanged, err := s.cfg.Store.Exchange(ctx, step)
 	if errors.Is(err, ErrEnded) {
-		return nil, s.leave(ctx, step.EnrollmentID)
+		return nil, s.leave(ctx, from)
 	}
 	if err != nil {
-		return nil, s.failed("connect", certificate, err)
+		return nil, s.failed(ctx, "connect", from, err)
 	}
 	if exchanged.Reported != nil {
 		s.cfg.Observer.CommandResult(ctx, *exchanged.Reported)
@@ -46,22 +47,20 @@ func (s *Server) connect(ctx context.Context, certificate [32]byte, body []byte)
 }
 
 // leave is the answer that makes a device forget an enrollment that ended.
-func (s *Server) leave(ctx context.Context, enrollmentID string) error {
-	e, err := s.cfg.Store.Enrollment(ctx, enrollmentID)
+func (s *Server) leave(ctx context.Context, from sender) error {
+	e, err := s.cfg.Store.Enrollment(ctx, from.id)
 	if err != nil {
-		if errors.Is(err, ErrUnknownEnrollment) {
-			return err
-		}
-		return s.failed("connect after the end", [32]byte{}, err)
+		return s.failed(ctx, "connect after the end", from, err)
 	}
-	if e.Way == WayAccount || e.Way == WayAccountDevice {
+	if e.Way.Account() {
 		return &refusal{status: http.StatusForbidden, reason: ErrEnded.Error(), body: unrecognized}
 	}
 	return &refusal{status: http.StatusUnauthorized, reason: ErrEnded.Error()}
 }
 
-// parseReport reads a connect request into a step without a sender.
-func parseReport(body []byte) (ExchangeStep, error) {
+// parseReport reads a connect request into a step without its sender, and names
+// the sender.
+func parseReport(from *sender, body []byte) (ExchangeStep, error) {
 	var report map[string]any
 	if err := plist.Unmarshal(body, connectLimits, &report); err != nil {
 		return ExchangeStep{}, badRequest("%v", err)
@@ -70,16 +69,19 @@ func parseReport(body []byte) (ExchangeStep, error) {
 		value, _ := report[key].(string)
 		return value
 	}
-	step := ExchangeStep{EnrollmentID: text("EnrollmentID"), CommandUUID: text("CommandUUID"), Status: CommandStatus(text("Status"))}
-	if err := checkEnrollmentID(step.EnrollmentID); err != nil {
+	if report["UserID"] != nil {
+		return ExchangeStep{}, errUserChannel
+	}
+	if err := from.name(text("EnrollmentID"), text("UDID")); err != nil {
 		return ExchangeStep{}, err
 	}
+	step := ExchangeStep{CommandUUID: text("CommandUUID"), Status: CommandStatus(text("Status"))}
 	if len(step.CommandUUID) > command.MaxUUID {
 		return ExchangeStep{}, badRequest("CommandUUID is too long")
 	}
 	switch step.Status {
 	case "Idle":
-		return ExchangeStep{EnrollmentID: step.EnrollmentID, Idle: true}, nil
+		return ExchangeStep{Idle: true}, nil
 	case CommandAcknowledged, CommandError, CommandNotNow:
 		if step.CommandUUID == "" {
 			return ExchangeStep{}, badRequest("CommandUUID is missing")
@@ -88,15 +90,19 @@ func parseReport(body []byte) (ExchangeStep, error) {
 	default:
 		return ExchangeStep{}, badRequest("status %q is unknown", logged(string(step.Status)))
 	}
-	step.Result = result(report, body)
+	step.Result = result(report, body, from.device)
 	return step, nil
 }
 
 // result is what of a report is stored: the report as received, or without
 // what names the hardware and without the tail of an endless chain of errors.
-func result(report map[string]any, body []byte) []byte {
-	changed := withoutForbidden(report)
-	changed = scrub(report) || changed
+// Under Device Enrollment a server may ask for the hardware.
+func result(report map[string]any, body []byte, device bool) []byte {
+	changed := false
+	if !device {
+		changed = withoutForbidden(report)
+		changed = scrub(report) || changed
+	}
 	if chain, ok := report["ErrorChain"].([]any); ok && len(chain) > maxErrorChain {
 		report["ErrorChain"], changed = chain[:maxErrorChain], true
 	}

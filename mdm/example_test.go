@@ -54,5 +54,5 @@ func ExampleAllowed() {
 	fmt.Println(mdm.Allowed(mdm.WayDevice, command.Raw{Type: "EraseDevice"}))
 	// Output:
 	// mdm: command EraseDevice is forbidden in User Enrollment: Apple does not list it for User Enrollment on iOS
-	// <nil>
+	// mdm: command EraseDevice is forbidden in Device Enrollment: it needs the access right 8 (erase), which the enrollment does not grant
 }

@@ -74,7 +74,19 @@ type device struct {
 	cert   *x509.Certificate
 	digest [32]byte
 	id     string // EnrollmentID
+	udid   bool   // id is a UDID, as under Device Enrollment
+	token  string // bearer token of account-driven ways
 	shape  cms.SignOptions
+}
+
+// named adds to a message how the device names itself.
+func (d *device) named(m map[string]any) map[string]any {
+	key := "EnrollmentID"
+	if d.udid {
+		key = "UDID"
+	}
+	m[key] = d.id
+	return m
 }
 
 var (
@@ -127,23 +139,23 @@ func with(m map[string]any, more map[string]any) map[string]any {
 }
 
 func (d *device) authenticate() map[string]any {
-	return map[string]any{"MessageType": "Authenticate", "EnrollmentID": d.id, "Topic": topic, "OSVersion": "17.6.1", "BuildVersion": "21G93", "ProductName": "iPhone15,2"}
+	return d.named(map[string]any{"MessageType": "Authenticate", "Topic": topic, "OSVersion": "17.6.1", "BuildVersion": "21G93", "ProductName": "iPhone15,2"})
 }
 
 func (d *device) tokenUpdate() map[string]any {
-	return map[string]any{"MessageType": "TokenUpdate", "EnrollmentID": d.id, "Topic": topic, "Token": bytes.Repeat([]byte{7}, 32), "PushMagic": "M", "AwaitingConfiguration": false}
+	return d.named(map[string]any{"MessageType": "TokenUpdate", "Topic": topic, "Token": bytes.Repeat([]byte{7}, 32), "PushMagic": "M", "AwaitingConfiguration": false})
 }
 
 func (d *device) checkOut() map[string]any {
-	return map[string]any{"MessageType": "CheckOut", "EnrollmentID": d.id, "Topic": topic}
+	return d.named(map[string]any{"MessageType": "CheckOut", "Topic": topic})
 }
 
 func (d *device) idle() map[string]any {
-	return map[string]any{"Status": "Idle", "EnrollmentID": d.id}
+	return d.named(map[string]any{"Status": "Idle"})
 }
 
 func (d *device) report(status, uuid string) map[string]any {
-	return map[string]any{"Status": status, "EnrollmentID": d.id, "CommandUUID": uuid}
+	return d.named(map[string]any{"Status": status, "CommandUUID": uuid})
 }
 
 // plan is a planner that asks for one query.
@@ -172,6 +184,23 @@ func (e *events) CommandResult(_ context.Context, c mdm.Command) {
 }
 func (e *events) Unenrolled(_ context.Context, x mdm.Enrollment) { e.add("unenrolled " + x.ID) }
 
+// challenger hands out one challenge, and notes for whom.
+type challenger struct {
+	world  *world
+	fail   error
+	header http.Header
+}
+
+const challenge = `Bearer method="apple-as-web", url="https://mdm.example.com/enroll/account/login/s"`
+
+func (c *challenger) Challenge(_ context.Context, e mdm.Enrollment) (http.Header, error) {
+	c.world.asked = append(c.world.asked, e)
+	if c.header == nil {
+		c.header = http.Header{"Www-Authenticate": {challenge}, "X-Apple-Mdm-Esso": {"https://mdm.example.com/esso"}}
+	}
+	return c.header, c.fail
+}
+
 // world is a server, its store and its authority.
 type world struct {
 	t       testing.TB
@@ -182,6 +211,7 @@ type world struct {
 	handler http.Handler
 	events  *events
 	log     *strings.Builder
+	asked   []mdm.Enrollment // what the challenger was asked for
 	kicks   int
 	phones  int
 }
@@ -193,7 +223,7 @@ func newWorld(t testing.TB, edit ...func(*mdm.Config)) *world {
 	roots := x509.NewCertPool()
 	roots.AddCert(w.ca.cert)
 	cfg := mdm.Config{
-		Store: w.store, Identity: roots, Topic: topic, Planner: plan{}, Observer: w.events,
+		Store: w.store, Identity: roots, Topic: topic, Planner: plan{}, Observer: w.events, Challenger: &challenger{world: w},
 		Kick: func() { w.kicks++ }, Now: func() time.Time { return w.now }, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	for _, e := range edit {
@@ -216,8 +246,16 @@ func (w *world) identified(user string, edit ...func(*identity)) *device {
 		e(&i)
 	}
 	w.store.issue(d.digest, i)
+	d.udid = i.Way.Mode() == mdm.ModeDevice
+	if i.Way == mdm.WayAccount || i.Way == mdm.WayAccountDevice {
+		d.token = "token-" + d.id
+		w.store.grant(d.token, token{Ticket: i.Ticket})
+	}
 	return d
 }
+
+// by is an edit of the way in.
+func by(way mdm.Way) func(*identity) { return func(i *identity) { i.Way = way } }
 
 // enrolled is a phone that went all the way.
 func (w *world) enrolled(user string, edit ...func(*identity)) *device {
@@ -238,6 +276,9 @@ func (w *world) request(d *device, path string, body []byte) *http.Request {
 	}
 	if d != nil {
 		r.Header.Set("Mdm-Signature", d.sign(w.t, body))
+		if d.token != "" {
+			r.Header.Set("Authorization", "Bearer "+d.token)
+		}
 	}
 	r.TLS = &tls.ConnectionState{}
 	return r

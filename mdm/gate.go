@@ -8,6 +8,7 @@ import (
 	"github.com/enrollkit/enrollkit/internal/cms"
 	"github.com/enrollkit/enrollkit/internal/plist"
 	"github.com/enrollkit/enrollkit/mdm/command"
+	"github.com/enrollkit/enrollkit/profile"
 )
 
 // EnrollmentMode is what Apple calls the kind of enrollment, which decides what
@@ -31,6 +32,10 @@ func (w Way) Mode() EnrollmentMode {
 	return ModeUser
 }
 
+// Account reports whether devices that came this way show a bearer token with
+// each request.
+func (w Way) Account() bool { return w == WayAccount || w == WayAccountDevice }
+
 // ErrForbidden is every refusal of the gate, for errors.Is.
 var ErrForbidden = errors.New("mdm: forbidden in this enrollment")
 
@@ -41,7 +46,7 @@ type ForbiddenError struct {
 	// What is refused, such as "command EraseDevice", "query SerialNumber" or
 	// "payload com.apple.vpn.managed".
 	What string
-	// Rule says why.
+	// Rule says why; under Device Enrollment it names the missing right.
 	Rule string
 }
 
@@ -57,11 +62,22 @@ var profileLimits = plist.Limits{Bytes: 2 << 20, Depth: 32, Elements: 50_000}
 
 // Allowed is the gate: nil when a device that enrolled this way may be sent
 // the command, a *ForbiddenError when Apple forbids it, its keys, a query, a
-// setting, or a payload of the profile that it installs. What the gate cannot
-// read, such as an encrypted profile, and what Apple's tables do not list are
-// refused under User Enrollment. A command that cannot be written is
-// command.ErrInvalid.
+// setting, or a payload of the profile that it installs. What Apple's tables do
+// not list is refused, and under User Enrollment also what the gate cannot read,
+// such as an encrypted profile. Under Device Enrollment this is the gate of
+// profile.DefaultAccessRights; a Server has its own, see Server.Allowed. A
+// command that cannot be written is command.ErrInvalid.
 func Allowed(way Way, request command.Command) error {
+	return judge(way, profile.DefaultAccessRights, request)
+}
+
+// Allowed is the gate of this server, which Enqueue and the commands of a
+// Planner pass: like the function of this name, by Config.AccessRights.
+func (s *Server) Allowed(way Way, request command.Command) error {
+	return judge(way, s.cfg.AccessRights, request)
+}
+
+func judge(way Way, rights profile.AccessRights, request command.Command) error {
 	b, err := command.Encode("gate", request)
 	if err != nil {
 		return err
@@ -70,13 +86,13 @@ func Allowed(way Way, request command.Command) error {
 	if err != nil {
 		return fmt.Errorf("mdm: gate: %w", err)
 	}
-	return allowed(way, decoded)
+	return allowed(way, rights, decoded)
 }
 
 // allowed judges a command as a property list decodes it.
-func allowed(way Way, c command.Raw) error {
-	if way.Mode() != ModeUser {
-		return nil
+func allowed(way Way, rights profile.AccessRights, c command.Raw) error {
+	if way.Mode() == ModeDevice {
+		return rightsAllow(rights, c)
 	}
 	if err := commandAllowed(c); err != nil {
 		return err
@@ -95,20 +111,29 @@ func forbidden(rule, format string, args ...any) error {
 	return &ForbiddenError{Mode: ModeUser, What: fmt.Sprintf(format, args...), Rule: rule}
 }
 
-// profileAllowed judges each payload of a profile, signed or not. Who signed
-// it is for the device to judge.
-func profileAllowed(profile []byte) error {
-	const unreadable = "the gate cannot read it"
-	if !bytes.HasPrefix(bytes.TrimLeft(profile, " \t\r\n"), []byte("<")) {
-		signed, err := cms.VerifySCEP(profile)
+const unreadable = "the gate cannot read it"
+
+// readProfile reads a profile, signed or not. Who signed it is for the device
+// to judge.
+func readProfile(content []byte) (top map[string]any, problem string) {
+	if !bytes.HasPrefix(bytes.TrimLeft(content, " \t\r\n"), []byte("<")) {
+		signed, err := cms.VerifySCEP(content)
 		if err != nil {
-			return forbidden(unreadable, "profile in a bad signature")
+			return nil, "profile in a bad signature"
 		}
-		profile = signed.Content
+		content = signed.Content
 	}
-	var top map[string]any
-	if err := plist.Unmarshal(profile, profileLimits, &top); err != nil {
-		return forbidden(unreadable, "malformed profile")
+	if err := plist.Unmarshal(content, profileLimits, &top); err != nil {
+		return nil, "malformed profile"
+	}
+	return top, ""
+}
+
+// profileAllowed judges each payload of a profile.
+func profileAllowed(content []byte) error {
+	top, problem := readProfile(content)
+	if problem != "" {
+		return forbidden(unreadable, "%s", problem)
 	}
 	if _, there := top["PayloadRemovalDisallowed"]; there {
 		return forbidden("the person can always leave", "key PayloadRemovalDisallowed of the profile")

@@ -30,50 +30,64 @@ func TestGate(t *testing.T) {
 		name    string
 		command command.Command
 		what    string // refused under User Enrollment, "" when allowed
+		device  string // refused under Device Enrollment with the default rights
 	}{
-		{"query", command.DeviceInformation{Queries: []string{"OSVersion", "DevicePropertiesAttestation"}}, ""},
-		{"remove profile", command.RemoveProfile{Identifier: "a"}, ""},
-		{"lock", command.DeviceLock{}, ""},
-		{"organization", command.Settings{Settings: []command.Setting{command.OrganizationInfo{Name: "A"}}}, ""},
-		{"app", command.InstallApplication{Identifier: "a.b"}, ""},
-		{"SSO", install(sso), ""},
-		{"restriction", install(map[string]any{"PayloadType": "com.apple.applicationaccess", "PayloadUUID": "U", "allowScreenShot": false}), ""},
-		{"erase", command.Raw{Type: "EraseDevice"}, "command EraseDevice"},
-		{"passcode", command.Raw{Type: "ClearPasscode"}, "command ClearPasscode"},
-		{"unlisted", command.Raw{Type: "Frobnicate"}, "command Frobnicate"},
-		{"serial number", command.DeviceInformation{Queries: []string{"OSVersion", "SerialNumber"}}, "query SerialNumber"},
-		{"odd query", command.Raw{Type: "DeviceInformation", Values: map[string]any{"Queries": []any{1}}}, "query 1"},
-		{"no list of queries", command.Raw{Type: "DeviceInformation", Values: map[string]any{"Queries": "UDID"}}, "queries of DeviceInformation"},
-		{"device name", command.Settings{Settings: []command.Setting{command.RawSetting{Name: "DeviceName"}}}, `setting "DeviceName"`},
-		{"take over an app", command.Raw{Type: "InstallApplication", Values: map[string]any{"ChangeManagementState": "Managed"}}, "key ChangeManagementState of InstallApplication"},
-		{"VPN beside SSO", install(sso, map[string]any{"PayloadType": "com.apple.vpn.managed"}), "payload com.apple.vpn.managed"},
-		{"cellular, by the erratum", install(map[string]any{"PayloadType": "com.apple.cellularprivatenetwork.managed"}), "payload com.apple.cellularprivatenetwork.managed"},
-		{"proxy", install(map[string]any{"PayloadType": "com.apple.wifi.managed", "ProxyType": "Manual"}), "key ProxyType of payload com.apple.wifi.managed"},
-		{"camera", install(map[string]any{"PayloadType": "com.apple.applicationaccess", "allowCamera": false}), "key allowCamera of payload com.apple.applicationaccess"},
-		{"nameless payload", install(map[string]any{}), "payload without a type"},
-		{"garbage profile", command.InstallProfile{Payload: []byte("\x30\x80garbage")}, "profile in a bad signature"},
-		{"binary profile", command.InstallProfile{Payload: []byte("bplist00")}, "profile in a bad signature"},
-		{"profile of text", command.Raw{Type: "InstallProfile", Values: map[string]any{"Payload": "<plist>"}}, "profile that is not data"},
-		{"encrypted profile", command.InstallProfile{Payload: encode(t, map[string]any{"EncryptedPayloadContent": []byte{1}})}, "profile without a list of payloads"},
-		{"locked profile", command.InstallProfile{Payload: encode(t, map[string]any{"PayloadRemovalDisallowed": true, "PayloadContent": []any{}})}, "key PayloadRemovalDisallowed of the profile"},
+		{"query", command.DeviceInformation{Queries: []string{"OSVersion", "DevicePropertiesAttestation"}}, "", ""},
+		{"remove profile", command.RemoveProfile{Identifier: "a"}, "", ""},
+		{"lock", command.DeviceLock{}, "", "command DeviceLock"},
+		{"organization", command.Settings{Settings: []command.Setting{command.OrganizationInfo{Name: "A"}}}, "", ""},
+		{"app", command.InstallApplication{Identifier: "a.b"}, "", ""},
+		{"SSO", install(sso), "", ""},
+		{"restriction", install(map[string]any{"PayloadType": "com.apple.applicationaccess", "PayloadUUID": "U", "allowScreenShot": false}), "", ""},
+		{"erase", command.Raw{Type: "EraseDevice"}, "command EraseDevice", "command EraseDevice"},
+		{"passcode", command.Raw{Type: "ClearPasscode"}, "command ClearPasscode", "command ClearPasscode"},
+		{"unlisted", command.Raw{Type: "Frobnicate"}, "command Frobnicate", "command Frobnicate"},
+		{"serial number", command.DeviceInformation{Queries: []string{"OSVersion", "SerialNumber"}}, "query SerialNumber", ""},
+		{"odd query", command.Raw{Type: "DeviceInformation", Values: map[string]any{"Queries": []any{1}}}, "query 1", `query ""`},
+		{"no list of queries", command.Raw{Type: "DeviceInformation", Values: map[string]any{"Queries": "UDID"}}, "queries of DeviceInformation", "Queries of DeviceInformation"},
+		{"device name", command.Settings{Settings: []command.Setting{command.RawSetting{Name: "DeviceName"}}}, `setting "DeviceName"`, `setting "DeviceName"`},
+		{"roaming", command.Settings{Settings: []command.Setting{command.RawSetting{Name: "DataRoaming"}}}, `setting "DataRoaming"`, ""},
+		{"no list of settings", command.Raw{Type: "Settings", Values: map[string]any{"Settings": "all"}}, "items of Settings", "Settings of Settings"},
+		{"unlisted query", command.DeviceInformation{Queries: []string{"Mood"}}, "query Mood", `query "Mood"`},
+		{"phone number", command.DeviceInformation{Queries: []string{"PhoneNumber"}}, "query PhoneNumber", `query "PhoneNumber"`},
+		{"all apps", command.InstalledApplicationList{}, "", "command InstalledApplicationList"},
+		{"restart", command.Raw{Type: "RestartDevice"}, "command RestartDevice", "command RestartDevice"},
+		{"take over an app", command.Raw{Type: "InstallApplication", Values: map[string]any{"ChangeManagementState": "Managed"}}, "key ChangeManagementState of InstallApplication", ""},
+		{"VPN beside SSO", install(sso, map[string]any{"PayloadType": "com.apple.vpn.managed"}), "payload com.apple.vpn.managed", ""},
+		{"cellular, by the erratum", install(map[string]any{"PayloadType": "com.apple.cellularprivatenetwork.managed"}), "payload com.apple.cellularprivatenetwork.managed", ""},
+		{"proxy", install(map[string]any{"PayloadType": "com.apple.wifi.managed", "ProxyType": "Manual"}), "key ProxyType of payload com.apple.wifi.managed", ""},
+		{"camera", install(map[string]any{"PayloadType": "com.apple.applicationaccess", "allowCamera": false}), "key allowCamera of payload com.apple.applicationaccess", ""},
+		{"nameless payload", install(map[string]any{}), "payload without a type", ""},
+		{"garbage profile", command.InstallProfile{Payload: []byte("\x30\x80garbage")}, "profile in a bad signature", ""},
+		{"binary profile", command.InstallProfile{Payload: []byte("bplist00")}, "profile in a bad signature", ""},
+		{"profile of text", command.Raw{Type: "InstallProfile", Values: map[string]any{"Payload": "<plist>"}}, "profile that is not data", ""},
+		{"encrypted profile", command.InstallProfile{Payload: encode(t, map[string]any{"EncryptedPayloadContent": []byte{1}})}, "profile without a list of payloads", ""},
+		{"locked profile", command.InstallProfile{Payload: encode(t, map[string]any{"PayloadRemovalDisallowed": true, "PayloadContent": []any{}})}, "key PayloadRemovalDisallowed of the profile", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			require.NoError(t, mdm.Allowed(mdm.WayDevice, test.command), "Device Enrollment")
+			for _, way := range []mdm.Way{mdm.WayDevice, mdm.WayAccountDevice} {
+				refusedAs(t, mdm.ModeDevice, test.device, mdm.Allowed(way, test.command))
+			}
 			for _, way := range []mdm.Way{mdm.WayProfile, mdm.WayAccount, ""} {
-				err := mdm.Allowed(way, test.command)
-				if test.what == "" {
-					require.NoError(t, err)
-					continue
-				}
-				var refused *mdm.ForbiddenError
-				require.ErrorAs(t, err, &refused)
-				require.ErrorIs(t, err, mdm.ErrForbidden)
-				require.Equal(t, test.what, refused.What)
-				require.Equal(t, mdm.ModeUser, refused.Mode)
-				require.NotEmpty(t, refused.Rule)
+				refusedAs(t, mdm.ModeUser, test.what, mdm.Allowed(way, test.command))
 			}
 		})
 	}
+}
+
+// refusedAs holds an error of the gate; what is "" for none.
+func refusedAs(t *testing.T, mode mdm.EnrollmentMode, what string, err error) {
+	t.Helper()
+	if what == "" {
+		require.NoError(t, err)
+		return
+	}
+	var refused *mdm.ForbiddenError
+	require.ErrorAs(t, err, &refused)
+	require.ErrorIs(t, err, mdm.ErrForbidden)
+	require.Equal(t, what, refused.What)
+	require.Equal(t, mode, refused.Mode)
+	require.NotEmpty(t, refused.Rule)
 }
 
 func TestAPlannersCommandsPassTheGateToo(t *testing.T) {

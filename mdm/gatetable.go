@@ -3,6 +3,7 @@ package mdm
 import (
 	"strings"
 
+	"github.com/enrollkit/enrollkit/internal/appleschema"
 	"github.com/enrollkit/enrollkit/mdm/command"
 )
 
@@ -114,7 +115,8 @@ func commandAllowed(c command.Raw) error {
 			return forbidden("the gate cannot read them", "queries of DeviceInformation")
 		}
 		for _, q := range queries {
-			if name, ok := q.(string); !ok || notUserQueries[name] {
+			name, _ := q.(string)
+			if rule, listed := appleschema.Query(c.Type, name); !listed || rule.User == appleschema.Forbidden || notUserQueries[name] {
 				return forbidden(apples, "query %v", q)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"strconv"
@@ -23,7 +24,7 @@ const (
 	retryAfter     = "30" // seconds
 	maxLogged      = 64   // bytes of anything that a device wrote
 	unrecognized   = `{"code":"com.apple.unrecognized.device"}`
-	maxEnrollment  = 64  // bytes of an EnrollmentID, which is a UUID
+	maxEnrollment  = 64  // bytes of an EnrollmentID, which is a UUID, or of a UDID
 	maxDescription = 64  // bytes of a version or product
 	maxToken       = 100 // bytes of a push token, which is of 32 today
 	maxMagic       = 256 // bytes of a PushMagic, which is a UUID
@@ -34,7 +35,8 @@ const (
 type refusal struct {
 	status int
 	reason string
-	body   string // JSON, "" for an empty answer
+	body   string      // JSON, "" for an empty answer
+	header http.Header // further fields
 }
 
 func (e *refusal) Error() string { return e.reason }
@@ -48,8 +50,8 @@ type endpoint struct {
 	server      *Server
 	contentType string
 	limit       int64
-	// handle answers a body whose sender is certificate; nil is empty.
-	handle func(ctx context.Context, certificate [32]byte, body []byte) ([]byte, error)
+	// handle answers a body from a sender who is not named yet; nil is empty.
+	handle func(ctx context.Context, from sender, body []byte) ([]byte, error)
 }
 
 // ServeHTTP implements http.Handler.
@@ -101,7 +103,7 @@ func (h *endpoint) answer(w http.ResponseWriter, r *http.Request) ([]byte, error
 	if err := mediaType(r, h.contentType); err != nil {
 		return nil, s.judged(ctx, digest, err)
 	}
-	answer, err := h.handle(ctx, digest, body)
+	answer, err := h.handle(ctx, sender{certificate: digest, bearer: bearer(r)}, body)
 	return answer, s.judged(ctx, digest, err)
 }
 
@@ -165,6 +167,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	s.cfg.Logger.InfoContext(r.Context(), "mdm: request refused", "status", refused.status, "reason", refused.reason)
+	maps.Copy(w.Header(), refused.header)
 	if refused.body == "" {
 		empty(w, refused.status)
 		return
@@ -204,14 +207,3 @@ func logged(text string) string {
 
 // fingerprint is a certificate's digest for logs.
 func fingerprint(certificate [32]byte) string { return hex.EncodeToString(certificate[:8]) }
-
-// checkEnrollmentID refuses what is no EnrollmentID.
-func checkEnrollmentID(id string) error {
-	if id == "" {
-		return badRequest("EnrollmentID is missing")
-	}
-	if len(id) > maxEnrollment || strings.Trim(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-") != "" {
-		return badRequest("EnrollmentID is malformed")
-	}
-	return nil
-}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/mdm/command"
+	"github.com/enrollkit/enrollkit/profile"
 )
 
 // Planner says what an enrollment must be told first.
@@ -44,6 +45,14 @@ type Config struct {
 	// trusted proxy sets; nil, the default, takes them from the TLS
 	// connection only.
 	ProxyCertificate *ProxyCertificate
+	// Challenger tells account-driven devices how to sign in again; without one
+	// a device whose bearer token is not in force is answered 403, and stays
+	// enrolled and locked out.
+	Challenger Challenger
+	// AccessRights are those that the profiles of Device Enrollment name: what
+	// needs another is refused. 0 is profile.DefaultAccessRights. User Enrollment
+	// has none.
+	AccessRights profile.AccessRights
 	// Observer is told what happened, after it is durable; nil tells nobody.
 	Observer Observer
 	// Logger gets refusals and failures, never a body; nil discards.
@@ -74,6 +83,12 @@ func New(cfg Config) (*Server, error) {
 	bad(cfg.Identity == nil, "no Identity: every device would be refused")
 	bad(cfg.Topic == "", "no Topic")
 	bad(cfg.DeviceLimit < 0, "DeviceLimit is negative")
+	if cfg.AccessRights == 0 {
+		cfg.AccessRights = profile.DefaultAccessRights
+	}
+	if err := cfg.AccessRights.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("%w: %w", ErrConfig, err))
+	}
 	if p := cfg.ProxyCertificate; p != nil {
 		bad(p.Header == "", "ProxyCertificate without a Header")
 		bad(p.Trusted == nil, "ProxyCertificate without Trusted: anyone could claim to be any device")
@@ -126,7 +141,7 @@ func (s *Server) Enqueue(ctx context.Context, enrollmentID string, c command.Com
 	if err != nil {
 		return "", fmt.Errorf("mdm: enqueue: %w", err)
 	}
-	if err := Allowed(e.Way, c); err != nil {
+	if err := s.Allowed(e.Way, c); err != nil {
 		return "", err
 	}
 	uuid, err = newUUID(s.cfg.Random)

@@ -36,10 +36,11 @@ const (
 	StateReplaced EnrollmentState = "replaced"
 )
 
-// Enrollment is one device under management, named by Apple's EnrollmentID.
-// It has no field for a hardware identifier on purpose.
+// Enrollment is one device under management, named by Apple's EnrollmentID, or
+// under Device Enrollment by its UDID. It has no field for another hardware
+// identifier on purpose.
 type Enrollment struct {
-	ID                                string // EnrollmentID
+	ID                                string
 	UserID, TicketID                  string
 	Way                               Way
 	State                             EnrollmentState
@@ -73,8 +74,8 @@ type Command struct {
 	// CommandUUID and Command.
 	Payload []byte
 	Status  CommandStatus
-	// Result is the device's last answer to it, an XML property list, without
-	// what names the hardware.
+	// Result is the device's last answer to it, an XML property list; under User
+	// Enrollment without what names the hardware.
 	Result          []byte
 	Queued, Updated time.Time
 }

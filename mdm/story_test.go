@@ -79,11 +79,13 @@ func TestWhatTheEndIsAnswered(t *testing.T) {
 		body   string
 	}{
 		{mdm.WayProfile, http.StatusUnauthorized, ""},
+		{mdm.WayDevice, http.StatusUnauthorized, ""},
 		{mdm.WayAccount, http.StatusForbidden, `{"code":"com.apple.unrecognized.device"}`},
+		{mdm.WayAccountDevice, http.StatusForbidden, `{"code":"com.apple.unrecognized.device"}`},
 	} {
 		t.Run(string(test.way), func(t *testing.T) {
 			w := newWorld(t)
-			d := w.enrolled("alice", func(i *identity) { i.Way = test.way })
+			d := w.enrolled("alice", by(test.way))
 			require.NoError(t, w.server.Unenroll(t.Context(), d.id))
 			require.NoError(t, w.server.Unenroll(t.Context(), d.id), "again")
 			before := w.store.dump(t)
@@ -91,6 +93,11 @@ func TestWhatTheEndIsAnswered(t *testing.T) {
 			require.Equal(t, test.status, rec.Code)
 			require.Equal(t, test.body, rec.Body.String())
 			require.Empty(t, rec.Header().Get("WWW-Authenticate"), "no challenge")
+			for _, bearer := range []string{"", "unknown"} {
+				d.token = bearer
+				require.Equal(t, test.status, w.put(d, connect, d.idle()).Code, "whatever the bearer")
+			}
+			require.Empty(t, w.asked)
 			for _, m := range []map[string]any{d.tokenUpdate(), d.authenticate()} {
 				rec = w.put(d, checkIn, m)
 				require.Equal(t, http.StatusForbidden, rec.Code)
@@ -206,10 +213,10 @@ func TestEnqueueRefuses(t *testing.T) {
 }
 
 func TestNewNamesEveryMistake(t *testing.T) {
-	s, err := mdm.New(mdm.Config{DeviceLimit: -1, ProxyCertificate: &mdm.ProxyCertificate{}})
+	s, err := mdm.New(mdm.Config{DeviceLimit: -1, AccessRights: 2, ProxyCertificate: &mdm.ProxyCertificate{}})
 	require.Nil(t, s)
 	require.ErrorIs(t, err, mdm.ErrConfig)
-	for _, want := range []string{"Store", "Identity", "Topic", "DeviceLimit", "Header", "Trusted"} {
+	for _, want := range []string{"Store", "Identity", "Topic", "DeviceLimit", "AccessRights", "Header", "Trusted"} {
 		require.ErrorContains(t, err, want)
 	}
 }
