@@ -2,7 +2,11 @@ package e2e
 
 import (
 	"net/http"
+	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,7 +16,8 @@ import (
 // signIn fills in the provider's form and goes on to the page with the profile.
 func (b *tab) signIn(user string) {
 	b.t.Helper()
-	b.inspect("idp")
+	b.picture("idp-" + user)
+	b.quiet("idp")
 	b.fill("input[name=username]", user)
 	b.fill("input[name=password]", "password")
 	require.Equal(b.t, http.StatusOK, b.follow("form button"))
@@ -34,19 +39,33 @@ func TestPortalInBrowser(t *testing.T) {
 	b.signIn("alice@example.com")
 	b.inspect("ready")
 
+	installing := b.heading()
 	require.NoError(t, b.press(b.ctx, `a[href$="/profile"]`))
 	file := b.file()
 	d := foreign(t, "--check", file, "--ca", q.CA, "--work", t.TempDir())
 	require.Equal(t, "alice@example.com", d.ManagedAppleAccount)
 	require.Equal(t, 1, q.state(t).Tickets[0].Downloads)
-	b.await("the page to tell of the download", func() bool { return strings.Contains(b.text(), "Settings") })
+	b.await("the page to tell of the download", func() bool { return b.state() == "downloaded" })
 	b.inspect("downloaded")
 
 	foreign(t, "--profile", file, "--ca", q.CA, "--work", t.TempDir())
 	require.Equal(t, "enrolled", q.state(t).Tickets[0].State)
-	before := b.text()
-	b.await("the page to tell of the enrollment", func() bool { return b.text() != before && b.state() == "enrolled" })
+	b.await("the page to tell of the enrollment", func() bool { return b.heading() != installing })
 	b.inspect("enrolled")
+}
+
+// scan reads the code in a picture.
+func scan(t *testing.T, png []byte) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "code.png")
+	require.NoError(t, os.WriteFile(file, png, 0o600))
+	out, err := exec.CommandContext(t.Context(), need(t, "zbarimg"), "--quiet", "--raw", file).Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+func (b *tab) heading() string {
+	return eval[string](b, "document.querySelector('h1')?.innerText ?? ''")
 }
 
 // state is the ticket's state as the page shows it.
@@ -75,13 +94,17 @@ func TestPagesInBrowser(t *testing.T) {
 			require.Equal(t, http.StatusOK, b.visit(q.Portal))
 			require.Contains(t, b.text(), says[name])
 			b.inspect(name)
-			require.Empty(t, b.files)
+			require.Empty(t, b.files())
 		})
 	}
 	t.Run("desktop", func(t *testing.T) {
 		b := c.open(t, desktop)
 		require.Equal(t, http.StatusOK, b.visit(q.Portal))
-		require.True(t, eval[bool](b, "document.querySelector('svg').getBoundingClientRect().width >= 120"), "the code to scan is too small")
+		require.True(t, eval[bool](b, "document.querySelector('.qr').getBoundingClientRect().width >= 120"), "the code to scan is too small")
+		for _, scheme := range []string{"light", "dark"} {
+			b.scheme(scheme)
+			require.Equal(t, q.Portal.String(), scan(t, b.picture("desktop-code")))
+		}
 		b.inspect("desktop")
 		require.Equal(t, http.StatusOK, b.follow(deviceButton))
 		b.inspect("desktop-button")
@@ -99,10 +122,12 @@ func TestPagesInBrowser(t *testing.T) {
 		b := c.open(t, phone)
 		require.Equal(t, http.StatusOK, b.visit(q.Portal.JoinPath("help")))
 		b.inspect("help")
+		eval[bool](b, "document.querySelectorAll('details').forEach((d) => { d.open = true }), true")
+		b.inspect("help-open")
 	})
 	t.Run("refused", func(t *testing.T) {
 		b := c.open(t, phone)
-		b.refusals = true
+		b.refused()
 		callback := q.Portal.JoinPath("callback")
 		callback.RawQuery = "code=stolen&state=guessed"
 		require.Equal(t, http.StatusBadRequest, b.visit(callback))
@@ -112,13 +137,36 @@ func TestPagesInBrowser(t *testing.T) {
 	})
 	t.Run("wrong password", func(t *testing.T) {
 		b := c.open(t, phone)
-		b.refusals = true
+		b.refused()
 		b.visit(q.Portal)
 		b.follow(`a[href$="/login"]`)
 		b.fill("input[name=username]", "alice@example.com")
 		b.fill("input[name=password]", "guess")
 		b.follow("form button")
 		require.NotContains(t, b.path(), "ready")
-		b.inspect("idp-refused")
+		b.picture("idp-refused")
+		b.quiet("idp-refused")
+	})
+}
+
+// TestInspectionBites shows that a page with faults does not pass.
+func TestInspectionBites(t *testing.T) {
+	b := startChromium(t, startQuickstart(t)).open(t, phone)
+	bad := `<!DOCTYPE html><html><head><meta name=viewport content="width=device-width"><style>
+		@media (prefers-color-scheme: dark) { p { color: #333 } body { background: #222 } }
+		a { display: block; height: 20px } body { margin: 0 } div { width: 500px }</style></head><body>
+		<h2></h2><p id=x>text</p><p id=x style="color: #999">faint</p><a href="#">small</a><div>wide</div><button></button>
+		<script>console.error("said"); fetch("https://elsewhere.invalid/").catch(() => {})</script></body></html>`
+	b.visit(&url.URL{Scheme: "data", Opaque: "text/html," + url.PathEscape(bad)})
+	require.ElementsMatch(t, []string{
+		"html has no lang", "no title", "not one h1", "no main", "content is 500 wide in 390", "id x twice",
+		`a "small" is 20 high, less than 44`, `button "" is 6 high, less than 44`, `p "faint" has a contrast of 2.85, less than 4.5`,
+	}, b.faults())
+	b.scheme("dark")
+	require.Contains(t, b.faults(), `p "text" has a contrast of 1.26, less than 4.5`)
+	require.Equal(t, []string{"heading", "button"}, b.nameless())
+	b.await("the console", func() bool {
+		errors, foreign := b.said()
+		return strings.Contains(strings.Join(errors, "\n"), "said") && slices.Equal(foreign, []string{"https://elsewhere.invalid/"})
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -91,10 +92,10 @@ type tab struct {
 	downloads string
 
 	mu       sync.Mutex // guards what the events say
-	errors   []string
-	foreign  []string
-	files    []string
-	refusals bool // the console may tell of a 4xx
+	errors   []string   // of the console
+	foreign  []string   // requests to others
+	loaded   []string   // files
+	refusals bool       // the console may tell of a 4xx
 }
 
 func (c *chromium) open(t *testing.T, l look) *tab {
@@ -151,7 +152,7 @@ func (b *tab) event(e any) {
 		}
 	case *browser.EventDownloadProgress:
 		if e.State == browser.DownloadProgressStateCompleted {
-			b.files = append(b.files, filepath.Join(b.downloads, e.GUID))
+			b.loaded = append(b.loaded, filepath.Join(b.downloads, e.GUID))
 		}
 	}
 }
@@ -260,18 +261,33 @@ func (b *tab) path() string { return eval[string](b, "location.pathname") }
 // text is what the page says.
 func (b *tab) text() string { return eval[string](b, "document.body.innerText") }
 
+// said are what the console said, and the addresses of others that were asked.
+func (b *tab) said() (errors, foreign []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.errors), slices.Clone(b.foreign)
+}
+
+// files are what was downloaded.
+func (b *tab) files() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.loaded)
+}
+
 // file is the one file that was downloaded.
 func (b *tab) file() string {
 	b.t.Helper()
-	b.await("a download", func() bool {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return len(b.files) > 0
-	})
+	b.await("a download", func() bool { return len(b.files()) > 0 })
+	require.Len(b.t, b.files(), 1)
+	return b.files()[0]
+}
+
+// refused says that pages are now refused, which the console may tell of.
+func (b *tab) refused() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	require.Len(b.t, b.files, 1)
-	return b.files[0]
+	b.refusals = true
 }
 
 // inspect looks at the page, light and dark: what is wrong with it, what the
@@ -280,13 +296,55 @@ func (b *tab) inspect(name string) {
 	b.t.Helper()
 	backgrounds := map[string]bool{}
 	for _, scheme := range []string{"light", "dark"} {
-		call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-		require.Empty(b.t, eval[[]string](b, fmt.Sprintf("(%s)(%t)", strings.TrimSuffix(strings.TrimSpace(inspection), ";"), b.look.touch)), "%s, %s", name, scheme)
-		backgrounds[eval[string](b, "getComputedStyle(document.body).backgroundColor + getComputedStyle(document.documentElement).backgroundColor")] = true
+		b.scheme(scheme)
+		require.Empty(b.t, b.faults(), "%s, %s", name, scheme)
+		backgrounds[eval[string](b, "getComputedStyle(document.body).backgroundColor")] = true
 		b.picture(name + "-" + scheme)
 	}
 	require.Len(b.t, backgrounds, 2, "%s is the same in light and dark", name)
+	require.Empty(b.t, b.nameless(), "%s: a screen reader has no name for", name)
+	b.quiet(name)
+}
 
+// quiet holds that the console has said nothing and nobody else was asked.
+func (b *tab) quiet(name string) {
+	b.t.Helper()
+	errors, foreign := b.said()
+	require.Empty(b.t, errors, "%s: the console", name)
+	require.Empty(b.t, foreign, "%s: requests to others", name)
+}
+
+// picture is the whole page, in PNG. It is kept where the environment says.
+func (b *tab) picture(name string) []byte {
+	b.t.Helper()
+	yes := true
+	size := call(b, page.GetLayoutMetrics, cdp.Empty{}).CSSContentSize
+	shot := call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{
+		CaptureBeyondViewport: &yes, Clip: &page.Viewport{Width: size.Width, Height: size.Height, Scale: 1},
+	}).Data
+	if dir := os.Getenv(screenshots); dir != "" {
+		require.NoError(b.t, os.MkdirAll(dir, 0o755))
+		require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), shot, 0o644))
+	}
+	return shot
+}
+
+// scheme lets the page be light or dark.
+func (b *tab) scheme(name string) {
+	b.t.Helper()
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
+}
+
+// faults are what the inspection finds on the page as it is.
+func (b *tab) faults() []string {
+	b.t.Helper()
+	return eval[[]string](b, fmt.Sprintf("(%s)(%t)", inspection, b.look.touch))
+}
+
+// nameless are the roles of what a screen reader has no name for.
+func (b *tab) nameless() []string {
+	b.t.Helper()
+	var out []string
 	for _, n := range call(b, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{}).Nodes {
 		if n.Ignored || n.Role == nil {
 			continue
@@ -297,28 +355,11 @@ func (b *tab) inspect(name string) {
 			_ = json.Unmarshal(n.Name.Value, &label)
 		}
 		switch role {
-		case "button", "link", "textbox", "checkbox", "image", "heading", "img":
-			require.NotEmpty(b.t, strings.TrimSpace(label), "%s: a %s has no name", name, role)
+		case "button", "link", "textbox", "checkbox", "image", "img", "heading":
+			if strings.TrimSpace(label) == "" {
+				out = append(out, role)
+			}
 		}
 	}
-
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	require.Empty(b.t, b.errors, "%s: the console", name)
-	require.Empty(b.t, b.foreign, "%s: requests to others", name)
-}
-
-func (b *tab) picture(name string) {
-	b.t.Helper()
-	dir := os.Getenv(screenshots)
-	if dir == "" {
-		return
-	}
-	yes := true
-	size := call(b, page.GetLayoutMetrics, cdp.Empty{}).CSSContentSize
-	shot := call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{
-		CaptureBeyondViewport: &yes, Clip: &page.Viewport{Width: size.Width, Height: size.Height, Scale: 1},
-	})
-	require.NoError(b.t, os.MkdirAll(dir, 0o755))
-	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name+".png"), shot.Data, 0o644))
+	return out
 }
