@@ -14,25 +14,40 @@ import (
 type enrollment struct {
 	mdm.Enrollment
 	identity *identity
+	grants   []*grant
 	commands
 	wake
 }
 
+// sender is who sent a step.
+type sender struct {
+	certificate [32]byte
+	id          string
+	device      bool
+	bearer      [32]byte
+	at          time.Time
+}
+
 // device finds the sender of a step, in the order that mdm.Store demands. The
 // identity comes with ErrNotAuthenticated, the enrollment with ErrEnded.
-func (s *Store) device(certificate [32]byte, id string) (*identity, *enrollment, error) {
-	i := s.identities[certificate]
+func (s *Store) device(from sender) (*identity, *enrollment, error) {
+	i := s.identities[from.certificate]
 	switch {
 	case i == nil || i.replaced:
 		return nil, nil, mdm.ErrUnknownIdentity
 	case s.suspended[i.user]:
 		return nil, nil, mdm.ErrSuspended
+	case from.id != "" && from.device != (i.way.Mode() == mdm.ModeDevice):
+		return nil, nil, mdm.ErrChannel
 	case i.bound == nil:
 		return i, nil, mdm.ErrNotAuthenticated
-	case i.bound.ID != id:
+	case i.bound.ID != from.id:
 		return nil, nil, mdm.ErrForeignCertificate
 	case i.bound.State == mdm.StateEnded:
 		return i, i.bound, mdm.ErrEnded
+	}
+	if err := s.bearer(i.bound, from.bearer, from.at); err != nil {
+		return nil, nil, err
 	}
 	return i, i.bound, nil
 }
@@ -44,7 +59,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 	if err := ctx.Err(); err != nil {
 		return mdm.Enrollment{}, err
 	}
-	i, e, err := s.device(a.Certificate, a.EnrollmentID)
+	i, e, err := s.device(sender{a.Certificate, a.EnrollmentID, a.Device, a.Bearer, stamp(a.At)})
 	if err == nil {
 		return e.Enrollment, nil
 	}
@@ -58,6 +73,11 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 		return mdm.Enrollment{}, mdm.ErrUnknownIdentity
 	case a.EnrollmentID == "" || known != nil && !i.mayTakeOver(known):
 		return mdm.Enrollment{}, mdm.ErrForeignCertificate
+	}
+	token, err := s.firstBearer(i, a.Bearer, at)
+	switch {
+	case err != nil:
+		return mdm.Enrollment{}, err
 	case a.DeviceLimit > 0 && s.devices(i.user, a.EnrollmentID) >= a.DeviceLimit:
 		return mdm.Enrollment{}, mdm.ErrDeviceLimit
 	}
@@ -85,6 +105,10 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 		Created: at, Contact: at,
 	}
 	e.identity, i.bound = i, e
+	if token != nil {
+		token.grant.bind(e)
+		s.use(token)
+	}
 	t := i.ticket
 	t.State, t.Authenticated, t.EnrollmentID = enroll.TicketAuthenticated, at, e.ID
 	return e.Enrollment, nil
@@ -114,7 +138,7 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 	if err := ctx.Err(); err != nil {
 		return mdm.Enrollment{}, err
 	}
-	i, e, err := s.device(u.Certificate, u.EnrollmentID)
+	i, e, err := s.device(sender{u.Certificate, u.EnrollmentID, u.Device, u.Bearer, stamp(u.At)})
 	if err != nil {
 		return mdm.Enrollment{}, err
 	}
@@ -153,7 +177,7 @@ func (s *Store) CheckOut(ctx context.Context, c mdm.CheckOutStep) (mdm.Enrollmen
 	if err := ctx.Err(); err != nil {
 		return mdm.Enrollment{}, err
 	}
-	_, e, err := s.device(c.Certificate, c.EnrollmentID)
+	_, e, err := s.device(sender{c.Certificate, c.EnrollmentID, c.Device, c.Bearer, stamp(c.At)})
 	if err != nil && !errors.Is(err, mdm.ErrEnded) {
 		return mdm.Enrollment{}, err
 	}
@@ -168,6 +192,7 @@ func (e *enrollment) end(state mdm.EnrollmentState, at time.Time) {
 	}
 	e.State, e.Ended = state, at
 	e.identity.ticket.close(e.ID, at)
+	e.revoke()
 	e.commands.cancel(at)
 	e.wake.forget()
 	e.wake.drop()
@@ -210,6 +235,9 @@ func (s *Store) SuspendUser(ctx context.Context, userID string, suspended bool) 
 	}
 	if suspended {
 		s.suspended[userID] = true
+		for _, g := range s.grants {
+			g.revoked = g.revoked || g.user == userID
+		}
 	} else {
 		delete(s.suspended, userID)
 	}

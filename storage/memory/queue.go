@@ -90,7 +90,7 @@ func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged
 	if err := ctx.Err(); err != nil {
 		return mdm.Exchanged{}, err
 	}
-	_, e, err := s.device(x.Certificate, x.EnrollmentID)
+	_, e, err := s.device(sender{x.Certificate, x.EnrollmentID, x.Device, x.Bearer, stamp(x.At)})
 	if err != nil {
 		return mdm.Exchanged{}, err
 	}

@@ -29,6 +29,11 @@ type Store struct {
 	byUser      map[string][]*enrollment
 	queue       []*queued // of all enrollments
 	suspended   map[string]bool
+	grants      []*grant
+	codes       map[[32]byte]*grant
+	access      map[[32]byte]*generation
+	refresh     map[[32]byte]*generation
+	webSessions map[[32]byte]time.Time // that handed back, and when they end
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -47,6 +52,10 @@ func New() *Store {
 		enrollments: map[string]*enrollment{},
 		byUser:      map[string][]*enrollment{},
 		suspended:   map[string]bool{},
+		codes:       map[[32]byte]*grant{},
+		access:      map[[32]byte]*generation{},
+		refresh:     map[[32]byte]*generation{},
+		webSessions: map[[32]byte]time.Time{},
 	}
 }
 

@@ -55,14 +55,20 @@ func (s *Store) IssueTicket(ctx context.Context, t enroll.Ticket, previous [32]b
 	if previous != [32]byte{} {
 		s.supersede(previous, t.Issued)
 	}
+	s.issue(t)
+	return nil
+}
+
+// issue records a ticket.
+func (s *Store) issue(t enroll.Ticket) *ticket {
 	added := &ticket{order: len(s.ticketOrder), Ticket: enroll.Ticket{
 		ID: t.ID, Ref: t.Ref, UserID: t.UserID, Way: t.Way, Ownership: t.Ownership,
-		State: enroll.TicketIssued, Session: t.Session, Issued: t.Issued,
+		State: enroll.TicketIssued, Session: t.Session, Issued: stamp(t.Issued),
 	}}
 	s.tickets[t.ID] = added
 	s.ticketOrder = append(s.ticketOrder, added)
 	s.bySession[t.Session] = append(s.bySession[t.Session], added)
-	return nil
+	return added
 }
 
 // supersede ends the open tickets of a session. A device that has authenticated
