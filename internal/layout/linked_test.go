@@ -23,7 +23,7 @@ var kits = table{
 	"mdm/mdmtest":                        {"mdm"},
 	"push/pushtest":                      {"push"},
 	"sso/ssotest":                        {"sso/oidc"},
-	"storage/storagetest": {"enroll", "mdm", "push"},
+	"storage/storagetest":                {"enroll", "mdm", "push"},
 }
 
 func paths(names ...string) []string {
