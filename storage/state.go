@@ -18,6 +18,7 @@ type Store interface {
 	jit.Store
 	sso.StateStore
 	enroll.TicketStore
+	enroll.AccountStore
 	enroll.SessionStore
 	mdm.Store
 	push.Store

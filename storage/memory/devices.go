@@ -192,7 +192,9 @@ func (e *enrollment) end(state mdm.EnrollmentState, at time.Time) {
 	}
 	e.State, e.Ended = state, at
 	e.identity.ticket.close(e.ID, at)
-	e.revoke()
+	if state == mdm.StateEnded { // what replaced it has its grant
+		e.revoke()
+	}
 	e.commands.cancel(at)
 	e.wake.forget()
 	e.wake.drop()

@@ -29,24 +29,36 @@ type device struct {
 	// waits: a command may be sent now. held: one was answered NotNow in this
 	// session.
 	waits, held bool
+	bearer
+}
+
+// sender is who a step says sent it.
+type sender struct {
+	certificate  [32]byte
+	enrollmentID string
+	device       bool
+	bearer       [32]byte
+	at           time.Time
 }
 
 // device finds the sender of a step, in the order that mdm.Store demands. What
 // was found comes with ErrNotAuthenticated and ErrEnded too.
-func (t *tx) device(certificate [32]byte, enrollmentID string) (device, error) {
+func (t *tx) device(from sender) (device, error) {
 	var d device
 	var bound string
 	var suspended bool
 	found, err := t.get(`SELECT i.user_id, i.ticket, i.way, i.deadline, s.user_id IS NOT NULL,
 			ifnull(e.seq, 0), ifnull(e.id, ''), ifnull(e.state, ''), e.contact,
 			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = e.seq AND c.place = 1),
-			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = e.seq AND c.place = 2)
+			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = e.seq AND c.place = 2), `+bearerColumns+`
 		FROM identities i
 		LEFT JOIN enrollments e ON e.seq = i.enrollment
 		LEFT JOIN suspended_users s ON s.user_id = i.user_id
-		WHERE i.digest = ? AND i.replaced = 0`, args{certificate[:]},
-		&d.user, &d.ticket, &d.way, (*when)(&d.deadline), &suspended,
-		&d.enrollment, &bound, &d.state, (*when)(&d.contact), &d.waits, &d.held)
+		LEFT JOIN tokens k ON k.access = ?2
+		LEFT JOIN grants g ON g.seq = k.of_grant
+		WHERE i.digest = ?1 AND i.replaced = 0`, args{from.certificate[:], from.bearer[:]},
+		append([]any{&d.user, &d.ticket, &d.way, (*when)(&d.deadline), &suspended,
+			&d.enrollment, &bound, &d.state, (*when)(&d.contact), &d.waits, &d.held}, bearerFields(&d.bearer)...)...)
 	switch {
 	case err != nil:
 		return device{}, err
@@ -54,12 +66,19 @@ func (t *tx) device(certificate [32]byte, enrollmentID string) (device, error) {
 		return device{}, mdm.ErrUnknownIdentity
 	case suspended:
 		return device{}, mdm.ErrSuspended
+	case from.enrollmentID != "" && from.device != (d.way.Mode() == mdm.ModeDevice):
+		return device{}, mdm.ErrChannel
 	case d.enrollment == 0:
 		return d, mdm.ErrNotAuthenticated
-	case bound != enrollmentID:
+	case bound != from.enrollmentID:
 		return device{}, mdm.ErrForeignCertificate
 	case d.state == mdm.StateEnded:
 		return d, mdm.ErrEnded
+	case d.way.Account() && (d.bearer.enrollment != d.enrollment || !d.inForce(from.at)):
+		return device{}, mdm.ErrBearer
+	}
+	if !d.way.Account() {
+		d.bearer = bearer{}
 	}
 	return d, nil
 }
@@ -74,8 +93,11 @@ func (d device) newDay(at time.Time) bool {
 func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
 	var e mdm.Enrollment
 	err := s.writer.do(ctx, func(t *tx) error {
-		d, err := t.device(a.Certificate, a.EnrollmentID)
+		d, err := t.device(sender{a.Certificate, a.EnrollmentID, a.Device, a.Bearer, stamp(a.At)})
 		if err == nil {
+			if err := t.use(d.bearer, d.enrollment); err != nil {
+				return err
+			}
 			_, err = t.get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE seq = ?`, args{d.enrollment}, enrollmentFields(&e)...)
 			return err
 		}
@@ -111,6 +133,11 @@ func (t *tx) bind(d device, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
 	if taken && (user != d.user || d.ticket < theirs || d.ticket == theirs && spent) {
 		return mdm.ErrForeignCertificate
 	}
+	if !d.way.Account() {
+		d.bearer = bearer{}
+	} else if d.bearer.ticket != d.ticket || !d.inForce(at) {
+		return mdm.ErrBearer
+	}
 	if a.DeviceLimit > 0 {
 		var others int
 		if _, err := t.get(`SELECT count(*) FROM enrollments WHERE user_id = ? AND state = 'enrolled' AND id <> ?`,
@@ -140,6 +167,9 @@ func (t *tx) bind(d device, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
 		return err
 	}
 	if _, err := t.exec(`UPDATE identities SET enrollment = ? WHERE digest = ?`, known, a.Certificate[:]); err != nil {
+		return err
+	}
+	if err := t.bindGrant(d.bearer, known); err != nil {
 		return err
 	}
 	_, err = t.exec(`UPDATE tickets SET state = 'authenticated', authenticated = ?, enrollment_id = ? WHERE seq = ?`, micros(at), a.EnrollmentID, d.ticket)
@@ -201,6 +231,11 @@ func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) erro
 		micros(at), enrollment); err != nil {
 		return err
 	}
+	if state == mdm.StateEnded { // what replaced it has its grant
+		if err := t.revokeAll(enrollment); err != nil {
+			return err
+		}
+	}
 	return t.closeTicket(ticket, id, at)
 }
 
@@ -216,17 +251,20 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 	}
 	var e mdm.Enrollment
 	err = s.writer.do(ctx, func(t *tx) error {
-		d, err := t.device(u.Certificate, u.EnrollmentID)
+		at := stamp(u.At)
+		d, err := t.device(sender{u.Certificate, u.EnrollmentID, u.Device, u.Bearer, at})
 		if err != nil {
 			return err
 		}
-		at := stamp(u.At)
 		first := d.state == mdm.StateAuthenticated
 		if first && !u.Planned {
 			if _, err := t.get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE seq = ?`, args{d.enrollment}, enrollmentFields(&e)...); err != nil {
 				return err
 			}
 			return mdm.ErrPlanNeeded
+		}
+		if err := t.use(d.bearer, d.enrollment); err != nil {
+			return err
 		}
 		if first {
 			if err := t.enroll(d, u.Plan, at); err != nil {
@@ -274,7 +312,7 @@ func (t *tx) enroll(d device, plan []mdm.Command, at time.Time) error {
 func (s *Store) CheckOut(ctx context.Context, c mdm.CheckOutStep) (mdm.Enrollment, error) {
 	var e mdm.Enrollment
 	err := s.writer.do(ctx, func(t *tx) error {
-		d, err := t.device(c.Certificate, c.EnrollmentID)
+		d, err := t.device(sender{c.Certificate, c.EnrollmentID, c.Device, c.Bearer, stamp(c.At)})
 		if err != nil && !errors.Is(err, mdm.ErrEnded) {
 			return err
 		}
@@ -328,7 +366,10 @@ func (s *Store) SuspendUser(ctx context.Context, userID string, suspended bool) 
 		if n, err := t.exec(list, userID); err != nil || n == 0 {
 			return err
 		}
-		_, err := t.exec(`UPDATE enrollments SET suspended = ? WHERE user_id = ?`, suspended, userID)
+		if _, err := t.exec(`UPDATE enrollments SET suspended = ? WHERE user_id = ?`, suspended, userID); err != nil || !suspended {
+			return err
+		}
+		_, err := t.exec(`UPDATE grants SET revoked = 1 WHERE user_id = ? AND revoked = 0`, userID)
 		return err
 	})
 }

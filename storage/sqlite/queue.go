@@ -64,17 +64,21 @@ func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged
 		return mdm.Exchanged{}, err
 	}
 	at := stamp(x.At)
+	from := sender{x.Certificate, x.EnrollmentID, x.Device, x.Bearer, at}
 	if x.Idle {
 		// Most devices that ask find nothing. They need not queue up for writing.
-		d, err := s.readers.tx(context.WithoutCancel(ctx)).device(x.Certificate, x.EnrollmentID)
-		if err != nil || !d.waits && !d.held && !d.newDay(at) {
+		d, err := s.readers.tx(context.WithoutCancel(ctx)).device(from)
+		if err != nil || !d.waits && !d.held && !d.newDay(at) && (d.token == 0 || d.used) {
 			return mdm.Exchanged{}, err
 		}
 	}
 	var out mdm.Exchanged
 	err := s.writer.do(ctx, func(t *tx) error {
-		d, err := t.device(x.Certificate, x.EnrollmentID)
+		d, err := t.device(from)
 		if err != nil {
+			return err
+		}
+		if err := t.use(d.bearer, d.enrollment); err != nil {
 			return err
 		}
 		if d.newDay(at) {

@@ -40,10 +40,16 @@ func (s *Store) IssueTicket(ctx context.Context, k enroll.Ticket, previous [32]b
 			micros(k.Issued), k.Session[:], previous[:]); err != nil {
 			return err
 		}
-		_, err = t.exec(`INSERT INTO tickets (id, ref, user_id, way, ownership, state, session, issued) VALUES (?, ?, ?, ?, ?, 'issued', ?, ?)`,
-			k.ID, k.Ref, k.UserID, k.Way, k.Ownership, k.Session[:], micros(k.Issued))
+		_, err = t.issue(k)
 		return err
 	})
+}
+
+// issue records a ticket.
+func (t *tx) issue(k enroll.Ticket) (seq int64, err error) {
+	_, err = t.get(`INSERT INTO tickets (id, ref, user_id, way, ownership, state, session, issued) VALUES (?, ?, ?, ?, ?, 'issued', ?, ?) RETURNING seq`,
+		args{k.ID, k.Ref, k.UserID, k.Way, k.Ownership, k.Session[:], micros(k.Issued)}, &seq)
+	return seq, err
 }
 
 // Ticket implements enroll.TicketStore.
