@@ -26,8 +26,19 @@ type EnrollmentConfig struct {
 	ServerURL, CheckInURL string
 	// Topic is that of the push certificate. Immutable.
 	Topic string
-	// ManagedAppleID is the Managed Apple Account that iOS asks to sign in to.
+	// ManagedAppleID is the Managed Apple Account that iOS asks to sign in to,
+	// for every way but DeviceEnrollment, which has none. With the account-driven
+	// ways it is immutable.
 	ManagedAppleID string
+	// AccessRights are for Device Enrollment, where 0 is DefaultAccessRights; a
+	// renewed profile must not have more.
+	AccessRights AccessRights
+	// ServerCapabilities and RequiredAppID are for the account-driven ways:
+	// CapabilityToken or nothing, and the number in the App Store of one app that
+	// the server may install without asking, or 0. The person is shown that app
+	// before enrolling; it is immutable.
+	ServerCapabilities []string
+	RequiredAppID      int64
 	// Identity is how the device gets its certificate; one of the two.
 	SCEP   *SCEPContent
 	PKCS12 *PKCS12Identity
@@ -88,37 +99,42 @@ func UserEnrollment(cfg EnrollmentConfig) (*Profile, error) {
 	if cfg.TargetOS >= 18 {
 		return nil, ErrProfileDrivenRemoved
 	}
-	if err := cfg.check(); err != nil {
+	if err := cfg.check(profileDriven); err != nil {
 		return nil, err
 	}
+	return cfg.build(MDM{ManagedAppleID: cfg.ManagedAppleID}), nil
+}
+
+// build adds to mdm, which has what makes a way its own, what all ways share. c
+// was checked.
+func (c EnrollmentConfig) build(mdm MDM) *Profile {
 	common := func(kind, name string) Common {
-		id := cfg.Identifier + "." + name
-		return Common{Type: kind, Version: 1, Identifier: id, UUID: UUID(cfg.Organization, id)}
+		id := c.Identifier + "." + name
+		return Common{Type: kind, Version: 1, Identifier: id, UUID: UUID(c.Organization, id)}
 	}
 	var content []Payload
 	var identity Common
-	if cfg.SCEP != nil {
-		payload := SCEP{Common: common("com.apple.security.scep", "identity"), Content: *cfg.SCEP}
+	if c.SCEP != nil {
+		payload := SCEP{Common: common("com.apple.security.scep", "identity"), Content: *c.SCEP}
 		payload.Content.defaults()
 		identity = payload.Common
 		content = append(content, payload)
 	} else {
-		payload := PKCS12{Common: common("com.apple.security.pkcs12", "identity"), Content: cfg.PKCS12.Data, Password: cfg.PKCS12.Password}
+		payload := PKCS12{Common: common("com.apple.security.pkcs12", "identity"), Content: c.PKCS12.Data, Password: c.PKCS12.Password}
 		identity = payload.Common
 		content = append(content, payload)
 	}
-	for i, der := range cfg.Roots {
+	for i, der := range c.Roots {
 		content = append(content, Root{Common: common("com.apple.security.root", fmt.Sprintf("root%d", i+1)), Content: der})
 	}
-	mdm := MDM{
-		Common: common("com.apple.mdm", "mdm"), CheckInURL: cfg.CheckInURL, CheckOutWhenRemoved: true,
-		IdentityCertificateUUID: identity.UUID, ManagedAppleID: cfg.ManagedAppleID,
-		ServerURL: cfg.ServerURL, SignMessage: true, Topic: cfg.Topic,
-	}
+	mdm.Common = common("com.apple.mdm", "mdm")
 	mdm.DisplayName = "Management"
+	mdm.CheckInURL, mdm.ServerURL, mdm.Topic = c.CheckInURL, c.ServerURL, c.Topic
+	mdm.CheckOutWhenRemoved, mdm.SignMessage = true, true
+	mdm.IdentityCertificateUUID = identity.UUID
 	top := common("Configuration", "profile")
-	top.DisplayName, top.Description, top.Organization = cfg.DisplayName, cfg.Description, cfg.Organization
-	return &Profile{Common: top, Content: append(content, mdm)}, nil
+	top.DisplayName, top.Description, top.Organization = c.DisplayName, c.Description, c.Organization
+	return &Profile{Common: top, Content: append(content, mdm)}
 }
 
 func (s *SCEPContent) defaults() {
@@ -134,12 +150,12 @@ func (s *SCEPContent) defaults() {
 // maxText bounds a text that is shown, in runes.
 const maxText = 256
 
-func (c EnrollmentConfig) check() error {
-	var bad []error
+func (c EnrollmentConfig) check(w way) error {
+	bad := c.checkWay(w)
 	wrong := func(path, reason string) { bad = append(bad, &Violation{path, reason}) }
 	for _, f := range []struct{ path, value string }{
 		{"PayloadOrganization", c.Organization}, {"PayloadDisplayName", c.DisplayName},
-		{"PayloadDescription", c.Description}, {"com.apple.mdm.ManagedAppleID", c.ManagedAppleID},
+		{"PayloadDescription", c.Description},
 	} {
 		if reason := badText(f.value); reason != "" {
 			wrong(f.path, reason)

@@ -1,9 +1,11 @@
 // Package profile builds, validates and signs configuration profiles
 // (https://developer.apple.com/documentation/devicemanagement/configuring-multiple-devices-using-profiles).
 //
-// UserEnrollment makes the profile with which a person's own device enrolls.
-// A Signer signs any profile so that devices show who it comes from. Check and
-// Claims find out which profiles cannot be on one device together.
+// UserEnrollment and AccountUserEnrollment make the profile with which a
+// person's own device enrolls, the one downloaded, the other fetched by Settings;
+// AccountDeviceEnrollment and DeviceEnrollment are their counterparts with access
+// rights. A Signer signs any profile so that devices show who it comes from. Check
+// and Claims find out which profiles cannot be on one device together.
 package profile
 
 import (
@@ -87,10 +89,18 @@ func (p *Profile) Marshal() ([]byte, error) {
 // (https://developer.apple.com/documentation/devicemanagement/mdm).
 type MDM struct {
 	Common
+	// AccessRights are of Device Enrollment.
+	AccessRights AccessRights `plist:",omitempty"`
+	// AssignedManagedAppleID and EnrollmentMode (BYOD or ADDE) are of the
+	// account-driven ways, ManagedAppleID of profile-driven User Enrollment.
+	AssignedManagedAppleID  string `plist:",omitempty"`
 	CheckInURL              string
 	CheckOutWhenRemoved     bool
+	EnrollmentMode          string `plist:",omitempty"`
 	IdentityCertificateUUID string
-	ManagedAppleID          string `plist:",omitempty"`
+	ManagedAppleID          string   `plist:",omitempty"`
+	RequiredAppIDForMDM     int64    `plist:",omitempty"`
+	ServerCapabilities      []string `plist:",omitempty"`
 	ServerURL               string
 	SignMessage             bool
 	Topic                   string
