@@ -123,7 +123,7 @@ func VerifyCheckIn(sig, body []byte, roots *x509.CertPool, now time.Time) (*x509
 // never authenticates anybody. The caller must parse Content as an XML property
 // list, for the reason that VerifyCheckIn gives. A nil pin is ErrUntrusted.
 func VerifyAppleDevice(der []byte, pin *x509.Certificate) (*Signed, error) {
-	s, err := VerifyUnknownDevice(der)
+	s, err := VerifyAnySigner(der)
 	if err != nil {
 		return nil, err
 	}
@@ -135,9 +135,10 @@ func VerifyAppleDevice(der []byte, pin *x509.Certificate) (*Signed, error) {
 	return s, nil
 }
 
-// VerifyUnknownDevice is VerifyAppleDevice without a pin: the signature is good,
-// and anybody may have made it.
-func VerifyUnknownDevice(der []byte) (*Signed, error) { return verify(der, rules{}) }
+// VerifyAnySigner verifies what VerifyAppleDevice does but for the pin: the
+// signature is good, and anybody may have made it. It is for messages whose
+// content alone is of interest.
+func VerifyAnySigner(der []byte) (*Signed, error) { return verify(der, rules{}) }
 
 func (s *Signed) chain(roots *x509.CertPool, now time.Time, usage x509.ExtKeyUsage) error {
 	if roots == nil {
