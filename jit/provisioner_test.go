@@ -191,8 +191,8 @@ func TestIdentityWithoutAKey(t *testing.T) {
 	require.Empty(t, w.seen)
 }
 
-// hostile-inputs.md 23: one e-mail address, two people.
-func TestSameEmailIsASecondPerson(t *testing.T) {
+// One e-mail address, two people: nothing is merged.
+func TestHostile23SameEmailIsASecondPerson(t *testing.T) {
 	w := newWorld(t)
 	first, _, err := w.SignIn(background, alice(jit.GroupsPresent, "byod"))
 	require.NoError(t, err)

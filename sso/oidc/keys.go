@@ -42,6 +42,7 @@ type keySet struct {
 	busy    chan struct{} // capacity 1: guards what follows
 	keys    []jose.JSONWebKey
 	fetched time.Time
+	failed  error // of the last fetch
 }
 
 func newKeySet(client *http.Client, url string, algs []jose.SignatureAlgorithm, now func() time.Time) *keySet {
@@ -85,12 +86,13 @@ func (s *keySet) key(ctx context.Context, id, alg string) (*jose.JSONWebKey, err
 		return k, nil
 	}
 	if s.now().Sub(s.fetched).Abs() >= refetchAfter {
-		if err := s.fetch(ctx); err != nil {
-			return nil, err
-		}
-		if k := s.find(id, alg); k != nil {
+		s.failed = s.fetch(context.WithoutCancel(ctx)) // others need it too; the client bounds it
+		if k := s.find(id, alg); s.failed == nil && k != nil {
 			return k, nil
 		}
+	}
+	if s.failed != nil { // the key may be a new one
+		return nil, s.failed
 	}
 	return nil, fmt.Errorf("%w: unknown key", errSignature)
 }

@@ -1,9 +1,13 @@
 package oidc_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
+	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,14 +24,6 @@ func requireDenied(t *testing.T, want sso.Reason, err error) {
 	var denied *sso.DeniedError
 	require.ErrorAs(t, err, &denied)
 	require.Equal(t, want, denied.Reason)
-}
-
-func TestAccessDenied(t *testing.T) {
-	w := newWorld(t, nil)
-	w.idp.Break(ssotest.AccessDenied)
-	_, err := w.signIn()
-	requireDenied(t, sso.ReasonDenied, err)
-	require.NotContains(t, err.Error(), "script")
 }
 
 // The four states of the group claim, and what a required group makes of them.
@@ -179,6 +175,21 @@ func TestMFAEvidence(t *testing.T) {
 	}
 }
 
+// entra is a world of two tenants.
+func entra(t *testing.T, who map[string]any) *world {
+	w := &world{t: t, clock: &clock{now: start}, log: &bytes.Buffer{}}
+	w.idp = ssotest.New(t, claims(who), func(cfg *ssotest.Config) {
+		u, err := url.Parse(cfg.Issuer)
+		require.NoError(t, err)
+		cfg.Issuer, cfg.Now = "https://"+u.Host+"/{tenantid}/v2.0", w.clock.Now
+	})
+	cfg := oidc.Entra(tenantA, tenantB)
+	require.Contains(t, cfg.Issuer, oidc.TenantPlaceholder)
+	cfg.ClientID, cfg.ClientSecret = "enrollkit", "secret"
+	w.rp = w.party(cfg, nil)
+	return w
+}
+
 func TestEntra(t *testing.T) {
 	for name, c := range map[string]struct {
 		claims map[string]any
@@ -197,19 +208,7 @@ func TestEntra(t *testing.T) {
 		"wrong issuer":   {map[string]any{"tid": tenantA, "oid": objectID}, ssotest.WrongIssuer, "", sso.ErrCallback},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t: t, clock: &clock{now: start}}
-			w.idp = ssotest.New(t, claims(c.claims), func(cfg *ssotest.Config) {
-				u, err := url.Parse(cfg.Issuer)
-				require.NoError(t, err)
-				cfg.Issuer, cfg.Now = "https://"+u.Host+"/{tenantid}/v2.0", w.clock.Now
-			})
-			cfg := oidc.Entra(tenantA, tenantB)
-			require.Contains(t, cfg.Issuer, oidc.TenantPlaceholder)
-			cfg.ClientID, cfg.ClientSecret = "enrollkit", "secret"
-			cfg.Issuer, cfg.RootCAs, cfg.Now = w.idp.Issuer(), w.idp.RootCAs(), w.clock.Now
-			rp, err := oidc.New(cfg)
-			require.NoError(t, err)
-			w.rp = rp
+			w := entra(t, c.claims)
 			w.idp.Break(c.fault)
 			id, err := w.signIn()
 			switch {
@@ -242,25 +241,47 @@ func TestNewRefuses(t *testing.T) {
 	_, err := oidc.New(good)
 	require.NoError(t, err)
 	for name, change := range map[string]func(*oidc.Config){
-		"no client":               func(c *oidc.Config) { c.ClientID = "" },
-		"no issuer":               func(c *oidc.Config) { c.Issuer = "" },
-		"plain issuer":            func(c *oidc.Config) { c.Issuer = "http://idp.example.com" },
-		"issuer with query":       func(c *oidc.Config) { c.Issuer += "?a=b" },
-		"template, not Entra":     func(c *oidc.Config) { c.Issuer += "/" + oidc.TenantPlaceholder },
-		"long timeout":            func(c *oidc.Config) { c.Timeout = time.Minute },
-		"fraction of a second":    func(c *oidc.Config) { c.MaxAge = time.Millisecond },
-		"tenants, not Entra":      func(c *oidc.Config) { c.AllowedTenants = []string{tenantA} },
-		"Entra without tenants":   func(c *oidc.Config) { c.Preset = oidc.PresetEntra },
-		"Entra, consumers":        func(c *oidc.Config) { c.Preset, c.AllowedTenants = oidc.PresetEntra, []string{consumer} },
-		"Entra, tenant by name":   func(c *oidc.Config) { c.Preset, c.AllowedTenants = oidc.PresetEntra, []string{"example.com"} },
-		"Google without domains":  func(c *oidc.Config) { c.Preset = oidc.PresetGoogle },
-		"Okta, if possible":       func(c *oidc.Config) { c.RequireMFA, c.ACRValues = true, []string{"urn:okta:loa:2fa:any:ifpossible"} },
-		"evidence, not required":  func(c *oidc.Config) { c.ACRValues = []string{"gold"} },
-		"unknown preset":          func(c *oidc.Config) { c.Preset = "x" },
-		"Google with MFA":         func(c *oidc.Config) { *c = oidc.Google("example.com"); c.ClientID, c.RequireMFA = "id", true },
-		"Google with a group":     func(c *oidc.Config) { *c = oidc.Google("example.com"); c.ClientID, c.RequiredGroups = "id", []string{"g"} },
-		"Entra with domains":      func(c *oidc.Config) { *c = oidc.Entra(tenantA); c.ClientID, c.AllowedDomains = "id", []string{"example.com"} },
-		"several tenants, one is": func(c *oidc.Config) { *c = oidc.Entra(tenantA); c.ClientID, c.AllowedTenants = "id", []string{tenantA, tenantB} },
+		"no client":              func(c *oidc.Config) { c.ClientID = "" },
+		"no issuer":              func(c *oidc.Config) { c.Issuer = "" },
+		"plain issuer":           func(c *oidc.Config) { c.Issuer = "http://idp.example.com" },
+		"issuer with query":      func(c *oidc.Config) { c.Issuer += "?a=b" },
+		"template, not Entra":    func(c *oidc.Config) { c.Issuer += "/" + oidc.TenantPlaceholder },
+		"long timeout":           func(c *oidc.Config) { c.Timeout = time.Minute },
+		"fraction of a second":   func(c *oidc.Config) { c.MaxAge = time.Millisecond },
+		"tenants, not Entra":     func(c *oidc.Config) { c.AllowedTenants = []string{tenantA} },
+		"Entra without tenants":  func(c *oidc.Config) { c.Preset = oidc.PresetEntra },
+		"Entra, consumers":       func(c *oidc.Config) { c.Preset, c.AllowedTenants = oidc.PresetEntra, []string{consumer} },
+		"Entra, tenant by name":  func(c *oidc.Config) { c.Preset, c.AllowedTenants = oidc.PresetEntra, []string{"example.com"} },
+		"Google without domains": func(c *oidc.Config) { c.Preset = oidc.PresetGoogle },
+		"Okta, if possible":      func(c *oidc.Config) { c.RequireMFA, c.ACRValues = true, []string{"urn:okta:loa:2fa:any:ifpossible"} },
+		"evidence, not required": func(c *oidc.Config) { c.ACRValues = []string{"gold"} },
+		"issuer with a user":     func(c *oidc.Config) { c.Issuer = "https://a@idp.example.com" },
+		"issuer with a fragment": func(c *oidc.Config) { c.Issuer += "#a" },
+		"relative issuer":        func(c *oidc.Config) { c.Issuer = "/idp" },
+		"issuer of a kilobyte":   func(c *oidc.Config) { c.Issuer += "/" + strings.Repeat("a", 1000) },
+		"client and roots":       func(c *oidc.Config) { c.HTTPClient, c.RootCAs = &http.Client{}, x509.NewCertPool() },
+		"negative timeout":       func(c *oidc.Config) { c.Timeout = -1 },
+		"negative age":           func(c *oidc.Config) { c.MaxAge = -time.Second },
+		"2000 groups":            func(c *oidc.Config) { c.GroupsLimit = 2000 },
+		"empty domain":           func(c *oidc.Config) { c.AllowedDomains = []string{""} },
+		"empty group":            func(c *oidc.Config) { c.RequiredGroups = []string{""} },
+		"acr with a space":       func(c *oidc.Config) { c.RequireMFA, c.ACRValues = true, []string{"a b"} },
+		"empty amr":              func(c *oidc.Config) { c.RequireMFA, c.AMRValues = true, []string{""} },
+		"context, not Entra":     func(c *oidc.Config) { c.RequireMFA, c.AuthContext = true, "c1" },
+		"unknown preset":         func(c *oidc.Config) { c.Preset = "x" },
+		"Google with MFA":        func(c *oidc.Config) { *c = oidc.Google("example.com"); c.ClientID, c.RequireMFA = "id", true },
+		"Google with a group": func(c *oidc.Config) {
+			*c = oidc.Google("example.com")
+			c.ClientID, c.RequiredGroups = "id", []string{"g"}
+		},
+		"Entra with domains": func(c *oidc.Config) {
+			*c = oidc.Entra(tenantA)
+			c.ClientID, c.AllowedDomains = "id", []string{"example.com"}
+		},
+		"several tenants, one is": func(c *oidc.Config) {
+			*c = oidc.Entra(tenantA)
+			c.ClientID, c.AllowedTenants = "id", []string{tenantA, tenantB}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := good
@@ -268,6 +289,10 @@ func TestNewRefuses(t *testing.T) {
 			_, err := oidc.New(c)
 			require.Error(t, err)
 		})
+	}
+	_, err = oidc.New(oidc.Config{Preset: oidc.PresetEntra, Timeout: time.Hour})
+	for _, all := range []string{"ClientID", "Issuer", "Timeout", "AllowedTenants"} {
+		require.ErrorContains(t, err, all, "all that is wrong is told")
 	}
 	for _, c := range []oidc.Config{oidc.Entra(tenantA), oidc.Entra(tenantA, tenantB), oidc.Okta("https://example.okta.com"), oidc.Google("example.com")} {
 		c.ClientID = "id"

@@ -18,6 +18,8 @@ const (
 	ExtraAudience Fault = "second audience without azp"
 	// WrongAZP: aud has a second client, and azp is that one.
 	WrongAZP Fault = "wrong azp"
+	// ForeignAZP: aud is right and alone, but azp is another client.
+	ForeignAZP Fault = "azp of another client"
 	// WrongNonce: nonce is another browser's.
 	WrongNonce Fault = "wrong nonce"
 	// MissingNonce: there is no nonce.
@@ -41,6 +43,8 @@ const (
 	EmbeddedKey Fault = "key in the token's header"
 	// KeyURL: the right key, but the header names a key set elsewhere (jku).
 	KeyURL Fault = "jku in the token's header"
+	// CertURL: the right key, but the header names a certificate elsewhere (x5u).
+	CertURL Fault = "x5u in the token's header"
 	// TwoSignatures: JSON serialization with two signatures.
 	TwoSignatures Fault = "two signatures"
 	// Expired: exp was a second ago.
@@ -65,6 +69,8 @@ const (
 	StaleAuthTime Fault = "stale auth_time"
 	// MissingAuthTime: there is no auth_time.
 	MissingAuthTime Fault = "missing auth_time"
+	// FutureAuthTime: auth_time is in an hour.
+	FutureAuthTime Fault = "auth_time in the future"
 	// EmailUnverified: email_verified is false.
 	EmailUnverified Fault = "e-mail not verified"
 	// EmailVerifiedString: email_verified is the text "true".
@@ -113,17 +119,23 @@ const (
 	DiscoveryRedirect       Fault = "discovery redirects to a link-local address"
 	DiscoveryIssuerMismatch Fault = "discovery of another issuer"
 	DiscoveryPlainEndpoints Fault = "endpoints without TLS"
+	DiscoveryPlainPKCE      Fault = "discovery without S256"
+	DiscoveryWeakAlgs       Fault = "discovery with HS256 and none only"
+	DiscoveryNoEndpoints    Fault = "discovery without endpoints"
 	KeysDown                Fault = "keys down"
 	SlowKeys                Fault = "slow keys"
 	GiantKeys               Fault = "giant keys"
 	HTMLKeys                Fault = "keys are HTML"
 	ManyKeys                Fault = "10000 keys"
 	WeakKey                 Fault = "only a key of RSA-512"
+	KeysEmpty               Fault = "no keys"
 	TokenDown               Fault = "token endpoint down"
 	SlowToken               Fault = "slow token endpoint"
 	GiantToken              Fault = "giant token answer"
 	HTMLToken               Fault = "token answer is HTML"
 	TokenRedirect           Fault = "token endpoint redirects to a link-local address"
+	// TokenTattles: the token endpoint refuses and repeats what it was sent.
+	TokenTattles Fault = "token endpoint repeats secrets"
 )
 
 // Break makes the provider do these things wrong, from now on and in addition to

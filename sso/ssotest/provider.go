@@ -3,9 +3,10 @@
 // hostile by name: [Provider.Break] makes it do one thing wrong.
 //
 // In a test, [New] starts one on a loopback port. For a demonstration, [Open]
-// makes one that is mounted into a server at the path of its issuer. It is no
-// provider for production: its users and their passwords stand in a
-// configuration.
+// makes one that is mounted into a server at the path of its issuer; its
+// [Provider.HTTPClient] needs no server at all, also in a bubble of
+// testing/synctest. It is no provider for production: its users and their
+// passwords stand in a configuration.
 package ssotest
 
 import (
@@ -79,6 +80,10 @@ type Config struct {
 	// Random makes codes and tokens, by default crypto/rand.Reader. It must be
 	// safe for concurrent use.
 	Random io.Reader
+	// AuthMethods are the ways in which clients with a secret may authenticate:
+	// client_secret_basic, client_secret_post, by default both. Public clients
+	// need none.
+	AuthMethods []string
 	// Key signs: *ecdsa.PrivateKey on P-256 or P-384, *rsa.PrivateKey or
 	// ed25519.PrivateKey. By default it is made new.
 	Key crypto.Signer
@@ -87,15 +92,15 @@ type Config struct {
 // Provider is an OpenID provider and an http.Handler. It keeps codes in memory.
 // It is safe for concurrent use.
 type Provider struct {
-	cfg     Config
-	path    string // of the issuer
-	base    string // of the endpoints
-	signing key
-	extra   struct{ es384, eddsa, stranger key }
-	mux     *http.ServeMux
-	server  *httptest.Server
+	cfg    Config
+	path   string // of the issuer
+	base   string // of the endpoints
+	extra  struct{ es384, eddsa, stranger key }
+	mux    *http.ServeMux
+	server *httptest.Server
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
+	signing  key
 	faults   map[Fault]bool
 	grants   map[string]grant
 	requests map[string]int
@@ -155,6 +160,9 @@ func Open(c Config) (*Provider, error) {
 		return nil, errors.New("ssotest: Config.Issuer must be an absolute URL without query and without a slash at its end")
 	case len(c.Users) == 0 || len(c.Clients) == 0:
 		return nil, errors.New("ssotest: Config.Users and Config.Clients are required")
+	}
+	if len(c.AuthMethods) == 0 {
+		c.AuthMethods = []string{"client_secret_basic", "client_secret_post"}
 	}
 	c.Users = slices.Clone(c.Users)
 	for i := range c.Users {
@@ -233,14 +241,35 @@ func newKey(s crypto.Signer) (key, error) {
 	return key{private: jwk, alg: alg}, nil
 }
 
+// Rotate signs with another key from now on, and publishes the former one no
+// longer. The key is one that Config.Key may be.
+func (p *Provider) Rotate(s crypto.Signer) error {
+	k, err := newKey(s)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.signing = k
+	return nil
+}
+
+// current is the key that signs.
+func (p *Provider) current() key {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.signing
+}
+
 // Issuer is the issuer's address.
 func (p *Provider) Issuer() string { return p.cfg.Issuer }
 
-// HTTPClient returns a client that trusts the server of New. It is nil after
-// Open.
+// HTTPClient returns a client for the provider: after New one that trusts its
+// server, after Open one that asks the provider in process, whatever the address,
+// and without a network.
 func (p *Provider) HTTPClient() *http.Client {
 	if p.server == nil {
-		return nil
+		return &http.Client{Transport: inProcess{p}}
 	}
 	return p.server.Client()
 }

@@ -78,9 +78,20 @@ func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 	if p.broken(DiscoveryPlainEndpoints) {
 		base = "http://idp.example"
 	}
-	algs := []jose.SignatureAlgorithm{p.signing.alg}
+	algs := []jose.SignatureAlgorithm{p.current().alg}
 	if p.broken(AlgUnlisted) {
 		algs = append(algs, p.extra.es384.alg)
+	}
+	if p.broken(DiscoveryWeakAlgs) {
+		algs = []jose.SignatureAlgorithm{jose.HS256, "none"}
+	}
+	pkce := []string{"S256"}
+	if p.broken(DiscoveryPlainPKCE) {
+		pkce = []string{"plain"}
+	}
+	if p.broken(DiscoveryNoEndpoints) {
+		writeJSON(w, http.StatusOK, map[string]any{"issuer": issuer})
+		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                         issuer,
@@ -91,8 +102,8 @@ func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 		"subject_types_supported":                        []string{"public"},
 		"scopes_supported":                               []string{"openid", "profile", "email"},
 		"id_token_signing_alg_values_supported":          algs,
-		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic", "client_secret_post", "none"},
-		"code_challenge_methods_supported":               []string{"S256"},
+		"token_endpoint_auth_methods_supported":          append(slices.Clone(p.cfg.AuthMethods), "none"),
+		"code_challenge_methods_supported":               pkce,
 		"authorization_response_iss_parameter_supported": !p.templated(),
 	})
 }
@@ -101,7 +112,7 @@ func (p *Provider) keys(w http.ResponseWriter, r *http.Request) {
 	if p.misbehave(w, r, KeysDown, SlowKeys, GiantKeys, HTMLKeys, "") {
 		return
 	}
-	set := []any{p.signing.public()}
+	set := []any{p.current().public()}
 	if p.broken(AlgUnlisted) {
 		set = append(set, p.extra.es384.public())
 	}
@@ -116,6 +127,9 @@ func (p *Provider) keys(w http.ResponseWriter, r *http.Request) {
 	if p.broken(WeakKey) {
 		n := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 512), big.NewInt(569))
 		set = []any{map[string]string{"kty": "RSA", "kid": "weak", "e": "AQAB", "n": base64.RawURLEncoding.EncodeToString(n.Bytes())}}
+	}
+	if p.broken(KeysEmpty) {
+		set = []any{}
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"keys": set})
 }
@@ -263,6 +277,10 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		fail(http.StatusBadRequest, "unsupported_grant_type")
 		return
 	}
+	if p.broken(TokenTattles) {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_request", "error_description": r.PostForm.Encode() + r.Header.Get("Authorization")})
+		return
+	}
 	clientID, ok := p.authenticate(r)
 	if !ok {
 		w.Header().Set("WWW-Authenticate", `Basic realm="token"`)
@@ -313,7 +331,14 @@ func (p *Provider) authenticate(r *http.Request) (string, bool) {
 		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	}
 	i := slices.IndexFunc(p.cfg.Clients, func(c Client) bool { return c.ID == id })
-	return id, i >= 0 && subtle.ConstantTimeCompare([]byte(p.cfg.Clients[i].Secret), []byte(secret)) == 1
+	method := "client_secret_post"
+	if basic {
+		method = "client_secret_basic"
+	}
+	if i < 0 || p.cfg.Clients[i].Secret != "" && !slices.Contains(p.cfg.AuthMethods, method) {
+		return "", false
+	}
+	return id, subtle.ConstantTimeCompare([]byte(p.cfg.Clients[i].Secret), []byte(secret)) == 1
 }
 
 const style = `:root{color-scheme:light dark}body{font:17px/1.4 -apple-system,system-ui,sans-serif;margin:0 auto;max-width:24rem;padding:2rem 1rem}` +

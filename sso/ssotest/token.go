@@ -53,6 +53,7 @@ func (p *Provider) spoil(c map[string]any, g grant, now time.Time) {
 		WrongAudience:       {"aud": "another-client"},
 		ExtraAudience:       {"aud": []string{g.clientID, "another-client"}, "azp": nil},
 		WrongAZP:            {"aud": []string{g.clientID, "another-client"}, "azp": "another-client"},
+		ForeignAZP:          {"azp": "another-client"},
 		WrongNonce:          {"nonce": "another-nonce"},
 		MissingNonce:        {"nonce": nil},
 		Expired:             {"exp": now.Unix() - 1},
@@ -66,6 +67,7 @@ func (p *Provider) spoil(c map[string]any, g grant, now time.Time) {
 		WrongAtHash:         {"at_hash": p.hash("another access token")},
 		StaleAuthTime:       {"auth_time": now.Unix() - 24*hour},
 		MissingAuthTime:     {"auth_time": nil},
+		FutureAuthTime:      {"auth_time": now.Unix() + hour},
 		EmailUnverified:     {"email_verified": false},
 		EmailVerifiedString: {"email_verified": "true"},
 		GroupsAbsent:        {"groups": nil},
@@ -121,10 +123,10 @@ func (p *Provider) signer() key {
 		return k
 	case p.broken(WrongSignature):
 		k := p.extra.stranger
-		k.private.KeyID = p.signing.private.KeyID
+		k.private.KeyID = p.current().private.KeyID
 		return k
 	}
-	return p.signing
+	return p.current()
 }
 
 // sign makes the ID token.
@@ -141,16 +143,18 @@ func (p *Provider) sign(c map[string]any) (string, error) {
 		enc := base64.RawURLEncoding.EncodeToString
 		return enc([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + enc(payload) + ".", nil
 	case p.broken(AlgHS256):
-		secret, err := json.Marshal(p.signing.public())
+		secret, err := json.Marshal(p.current().public())
 		if err != nil {
 			return "", fmt.Errorf("ssotest: key: %w", err)
 		}
-		opts.WithHeader("kid", p.signing.private.KeyID)
+		opts.WithHeader("kid", p.current().private.KeyID)
 		signing = []jose.SigningKey{{Algorithm: jose.HS256, Key: secret}}
 	case p.broken(EmbeddedKey):
 		opts.EmbedJWK = true
 	case p.broken(KeyURL):
 		opts.WithHeader("jku", "https://evil.example/jwks")
+	case p.broken(CertURL):
+		opts.WithHeader("x5u", "https://evil.example/cert")
 	case p.broken(TwoSignatures):
 		signing = append(signing, jose.SigningKey{Algorithm: p.extra.stranger.alg, Key: p.extra.stranger.private})
 	}
