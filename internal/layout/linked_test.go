@@ -3,6 +3,7 @@ package layout_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,7 @@ var core = []string{
 var kits = table{
 	"enroll/machineinfo/machineinfotest": {"enroll/machineinfo"},
 	"enroll/scep/sceptest":               {"enroll/scep"},
+	"enroll/machineinfo/machineinfotest": {"enroll/machineinfo"},
 	"mdm/mdmtest":                        {"mdm"},
 	"push/pushtest":                      {"push"},
 	"sso/ssotest":                        {"sso/oidc"},
@@ -77,6 +79,11 @@ func TestNoHeavyModuleBesideAnImportablePackage(t *testing.T) {
 
 func TestKitsNeedNoMore(t *testing.T) {
 	g := list(t, "-deps", "-json=ImportPath,Imports,Module", "./...")
+	for name := range arrows {
+		if _, ok := kits[name]; !ok && strings.HasSuffix(name, "test") {
+			t.Errorf("kit %s has no row", name)
+		}
+	}
 	for kit, exercised := range kits {
 		require.NotEmpty(t, g[module+"/"+kit].ImportPath, "%s is not there", kit)
 		have := g.modules(paths(exercised...)...)
