@@ -21,7 +21,6 @@ var core = []string{
 var kits = table{
 	"enroll/machineinfo/machineinfotest": {"enroll/machineinfo"},
 	"enroll/scep/sceptest":               {"enroll/scep"},
-	"enroll/machineinfo/machineinfotest": {"enroll/machineinfo"},
 	"mdm/mdmtest":                        {"mdm"},
 	"push/pushtest":                      {"push"},
 	"sso/ssotest":                        {"sso/oidc"},
