@@ -1474,7 +1474,7 @@ var payloads = []node{
 			}},
 			{name: "includeManagedAppsInBundleIdACL", rule: Rule{Type: "boolean", Since: "14.0"}},
 			{name: "domainRealmMapping", rule: Rule{Type: "dictionary", Since: "13.0"}, keys: []node{
-				{name: "Realm", rule: Rule{Type: "array", Since: "13.0"}, keys: []node{
+				{name: "ANY", rule: Rule{Type: "array", Since: "13.0"}, keys: []node{
 					{name: "RealmItem", rule: Rule{Type: "string", Since: "13.0"}},
 				}},
 			}},

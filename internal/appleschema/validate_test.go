@@ -50,7 +50,7 @@ func TestValidate(t *testing.T) {
 	withMDM := func(more dict) dict { return with(configured, dict{"PayloadContent": []any{with(management, more)}}) }
 	payload := func(kind string, more dict) dict { return with(with(common, dict{"PayloadType": kind}), more) }
 	sso := payload("com.apple.extensiblesso", dict{"ExtensionIdentifier": "a.b", "Type": "Redirect", "URLs": []any{"https://a/"}, "ExtensionData": dict{"any": true}})
-	kerberos := payload("com.apple.extensiblesso", dict{"ExtensionIdentifier": "com.apple.AppSSOKerberos.KerberosExtension", "TeamIdentifier": "apple", "Type": "Credential", "Realm": "A", "Hosts": []any{"a"}, "ExtensionData": dict{"useSiteAutoDiscovery": true}})
+	kerberos := payload("com.apple.extensiblesso", dict{"ExtensionIdentifier": "com.apple.AppSSOKerberos.KerberosExtension", "TeamIdentifier": "apple", "Type": "Credential", "Realm": "A", "Hosts": []any{"a"}, "ExtensionData": dict{"useSiteAutoDiscovery": true, "domainRealmMapping": dict{"EXAMPLE.COM": []any{".example.com"}}}})
 	machine := dict{"PRODUCT": "iPhone17,2", "VERSION": "23B85", "LANGUAGE": "en"}
 
 	for _, test := range []struct {

@@ -32,6 +32,10 @@ var corrections = func() []correction {
 			reason: "it holds the texts by language, not dictionaries that hold them",
 			mend:   func(n *node) { n.keys = []node{{name: "ANY", rule: rule{Type: "string"}}} },
 		}, {
+			table: "payloads", document: "com.apple.extensiblesso(kerberos)", key: []string{"ExtensionData", "domainRealmMapping"},
+			reason: "the name of a realm is the key, for which the schema writes Realm",
+			mend:   func(n *node) { n.keys[0].name = "ANY" },
+		}, {
 			table: "synchronization", document: "TokensResponse", key: []string{"SyncTokens"},
 			reason: "its keys are named by a type that no file describes",
 			mend: func(n *node) {
