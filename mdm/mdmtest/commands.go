@@ -3,6 +3,7 @@ package mdmtest
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/enrollkit/enrollkit/internal/plist"
@@ -11,7 +12,8 @@ import (
 // Installed is a profile that the server installed by command.
 type Installed struct {
 	CommandUUID string
-	Identifier  string
+	// Identifier and UUID are the profile's.
+	Identifier, UUID string
 	// Payloads are the payload dictionaries as the phone read them.
 	Payloads []map[string]any
 }
@@ -84,8 +86,8 @@ func (p *Phone) execute(body []byte) map[string]any {
 		if !p.removeProfile(command.Command.Identifier) {
 			failed(report, "there is no such profile")
 		}
-	case kind == "DeviceInformation":
-		report["QueryResponses"] = map[string]any{"OSVersion": p.cfg.OSVersion, "ProductName": p.cfg.Product}
+	default:
+		maps.Copy(report, p.answer(kind))
 	}
 	return report
 }

@@ -85,7 +85,7 @@ func parseInstalled(content []byte) (Installed, error) {
 	if err := plist.Unmarshal(content, profileLimits, &top); err != nil {
 		return Installed{}, fmt.Errorf("the profile is invalid: %w", err)
 	}
-	installed := Installed{Identifier: text(top, "PayloadIdentifier"), Payloads: payloads(top)}
+	installed := Installed{Identifier: text(top, "PayloadIdentifier"), UUID: text(top, "PayloadUUID"), Payloads: payloads(top)}
 	if installed.Identifier == "" || len(installed.Payloads) == 0 {
 		return Installed{}, errors.New("the profile has no identifier or no payload")
 	}
