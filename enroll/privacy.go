@@ -26,7 +26,7 @@ var never = []claim{
 	{"See whether you have a passcode, use a Focus or accessibility settings", []string{"query PasscodePresent", "query IsDoNotDisturbInEffect", "query AccessibilitySettings"}},
 	{"See the addresses of your Wi-Fi and Bluetooth hardware", []string{"query WiFiMAC", "query BluetoothMAC", "query EthernetMAC", "query EthernetMACs"}},
 	{"Erase, restart or switch off your device", []string{"command EraseDevice", "command RestartDevice", "command ShutDownDevice"}},
-	{"Remove or change your passcode, or lock you out of your device", []string{"command ClearPasscode", "command ActivationLockBypassCode"}},
+	{"Remove or change your passcode, or hold the device back from you", []string{"command ClearPasscode", "command ActivationLockBypassCode"}},
 	{"Route your private traffic through the organization", []string{"payload com.apple.vpn.managed", "payload com.apple.proxy.http.global"}},
 }
 
