@@ -162,7 +162,7 @@ func (p *Portal) signedProfile(way mdm.Way, u jit.User, challenge string, target
 		cfg.ManagedAppleID = ""
 	}
 	if way.Account() {
-		cfg.RequiredAppID = int(p.cfg.Account.RequiredAppID)
+		cfg.RequiredAppID = p.cfg.Account.RequiredAppID
 	}
 	if way.Mode() == mdm.ModeDevice {
 		cfg.AccessRights = p.cfg.DeviceEnrollment.AccessRights

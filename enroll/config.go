@@ -132,6 +132,12 @@ type Config struct {
 	Ownership func(jit.User) Ownership
 	// Accounts checks Managed Apple Accounts before the ticket; nil checks none.
 	Accounts AccountVerifier
+	// Account serves account-driven enrollment, the only way of User Enrollment
+	// from iOS 18 on; nil does not.
+	Account *AccountConfig
+	// DeviceEnrollment offers Device Enrollment beside User Enrollment; nil does
+	// not.
+	DeviceEnrollment *DeviceEnrollment
 	// PollInterval is how often a live page's ticket is looked up. Defaults to
 	// DefaultPollInterval.
 	PollInterval time.Duration
@@ -205,6 +211,13 @@ func (c Config) complete() (Config, error) {
 	}
 	wrong(c.PollInterval < 0, "PollInterval", "is negative")
 
+	if c.Account != nil {
+		account := c.Account.complete(wrong)
+		c.Account = &account
+	}
+	if d := c.DeviceEnrollment; d != nil {
+		wrong(d.AccessRights != 0 && d.AccessRights.Validate() != nil, "DeviceEnrollment.AccessRights", "is no sum of access rights that go together")
+	}
 	c.text()
 	wrong(len(c.Support) > 256, "Support", "is longer than 256 bytes")
 	if baseOK {

@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/enrollkit/enrollkit/enroll/machineinfo"
+	"github.com/enrollkit/enrollkit/mdm"
 )
 
 const (
@@ -31,10 +35,12 @@ type Portal struct {
 	host    string // of BaseURL, without the default port
 	cookies cookieNames
 	attempt *sealer
-	routes  map[string]route
-	origin  *http.CrossOriginProtection
-	pages   *pages
-	streams *streams
+	// webSessions are those of devices, nil without Config.Account.
+	webSessions *sealer
+	routes      map[string]route
+	origin      *http.CrossOriginProtection
+	pages       *pages
+	streams     *streams
 	// endings are what follows a sign-in, by the flow that started it.
 	endings map[string]ending
 }
@@ -61,6 +67,12 @@ func New(cfg Config) (*Portal, error) {
 		return nil, err
 	}
 	p.endings = map[string]ending{flowPortal: p.issue}
+	if cfg.Account != nil {
+		if p.webSessions, err = newSealer("web session", cfg.CookieKeys, cfg.Random); err != nil {
+			return nil, err
+		}
+		p.endings[flowAccountWeb], p.endings[flowAccountOAuth] = p.handBackToken, p.handBackCode
+	}
 	p.routes = p.table()
 	return p, nil
 }
@@ -97,12 +109,17 @@ type route struct {
 	get, post handler
 	// head: the GET may be asked for as HEAD, because it changes nothing then.
 	head bool
-	// json: failures are told as JSON.
-	json bool
+	// below serves the GET of the paths below this one, each with what is left
+	// of the path.
+	below func(w http.ResponseWriter, r *http.Request, rest string) error
+	// json: failures are told as JSON. device: by an empty body.
+	json, device bool
+	// limit of the body in bytes, 0 for maxForm.
+	limit int64
 }
 
 func (p *Portal) table() map[string]route {
-	return map[string]route{
+	routes := map[string]route{
 		"":          {get: p.landing, head: true},
 		"/login":    {get: p.login},
 		"/callback": {get: p.callback},
@@ -114,6 +131,36 @@ func (p *Portal) table() map[string]route {
 		"/device":   {post: p.device},
 		"/logout":   {post: p.logout},
 	}
+	if p.cfg.Account == nil {
+		return routes
+	}
+	for name, way := range accountWays {
+		if way.Mode() == mdm.ModeUser || p.cfg.DeviceEnrollment != nil {
+			routes["/account/"+name] = route{post: p.accountPost(way), device: true, limit: machineinfo.MaxBytes}
+		}
+	}
+	switch {
+	case p.cfg.Account.Method == MethodWeb:
+		routes["/account/login/"] = route{below: p.accountLogin}
+	case p.cfg.Account.External == nil:
+		routes["/account/authorize/"] = route{below: p.authorize}
+		routes["/account/token"] = route{post: p.token, json: true}
+	}
+	return routes
+}
+
+// find returns the route of a path below the prefix.
+func (p *Portal) find(path string) (route, bool) {
+	if t, there := p.routes[strings.TrimSuffix(path, "/")]; there {
+		return t, true
+	}
+	parent, rest := path[:strings.LastIndexByte(path, '/')+1], path[strings.LastIndexByte(path, '/')+1:]
+	t, there := p.routes[parent]
+	if !there || t.below == nil || rest == "" {
+		return route{}, false
+	}
+	t.get = func(w http.ResponseWriter, r *http.Request) error { return t.below(w, r, rest) }
+	return t, true
 }
 
 // serve returns the handler of a method, or nil and the methods there are.
@@ -147,9 +194,9 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	path, below := strings.CutPrefix(r.URL.Path, p.cfg.Prefix)
-	t, there := p.routes[strings.TrimSuffix(path, "/")]
+	t, there := p.find(path)
 	if err := p.answer(w, r, t, below && there); err != nil {
-		p.fail(w, r, t.json, err)
+		p.fail(w, r, t, err)
 	}
 }
 
@@ -175,14 +222,14 @@ func (p *Portal) answer(w http.ResponseWriter, r *http.Request, t route, there b
 		w.Header().Set("Allow", allow)
 		return refuse(CodeMethod)
 	}
-	if err := p.bounded(w, r); err != nil {
+	if err := p.bounded(w, r, max(t.limit, maxForm)); err != nil {
 		return err
 	}
 	return serve(w, r)
 }
 
 // bounded refuses what is too large, encoded, malformed, or another site's.
-func (p *Portal) bounded(w http.ResponseWriter, r *http.Request) error {
+func (p *Portal) bounded(w http.ResponseWriter, r *http.Request, limit int64) error {
 	if len(r.URL.RawQuery) > maxQuery {
 		return refuse(CodeQueryTooLong)
 	}
@@ -192,7 +239,7 @@ func (p *Portal) bounded(w http.ResponseWriter, r *http.Request) error {
 	if len(r.Header.Values("Content-Encoding")) > 0 {
 		return refuse(CodeEncoding)
 	}
-	if r.ContentLength > maxForm {
+	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close")
 		return refuse(CodeBodyTooLarge)
 	}
@@ -239,7 +286,17 @@ func seeOther(w http.ResponseWriter, address string) error {
 }
 
 // fail is the one place that answers with a failure.
-func (p *Portal) fail(w http.ResponseWriter, r *http.Request, asJSON bool, err error) {
+func (p *Portal) fail(w http.ResponseWriter, r *http.Request, t route, err error) {
+	var refused *machineError
+	var oauth *oauthError
+	if errors.As(err, &refused) {
+		p.failDevice(w, r, refused)
+		return
+	}
+	if errors.As(err, &oauth) {
+		p.failOAuth(w, r, oauth)
+		return
+	}
 	problem := Remedy(err)
 	status := problem.status()
 	incident, level := "", slog.LevelInfo
@@ -252,7 +309,12 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, asJSON bool, err e
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	if asJSON {
+	if t.device {
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(status)
+		return
+	}
+	if t.json {
 		p.json(w, status, told(problem))
 		return
 	}
@@ -262,6 +324,22 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, asJSON bool, err e
 		p.cfg.Logger.ErrorContext(r.Context(), "enroll: problem page", "error", err)
 		w.WriteHeader(http.StatusInternalServerError)
 	}
+}
+
+// failDevice answers a device that is refused.
+func (p *Portal) failDevice(w http.ResponseWriter, r *http.Request, e *machineError) {
+	p.cfg.Logger.InfoContext(r.Context(), "enroll: device refused", "status", e.status, "path", limit(r.URL.Path, 64), "error", e.err)
+	maps.Copy(w.Header(), e.header)
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(e.status)
+}
+
+// failOAuth answers a token request that is refused.
+func (p *Portal) failOAuth(w http.ResponseWriter, r *http.Request, e *oauthError) {
+	p.cfg.Logger.InfoContext(r.Context(), "enroll: token request refused", "error", e)
+	maps.Copy(w.Header(), e.header)
+	w.Header().Set("Pragma", "no-cache")
+	p.json(w, e.status, e)
 }
 
 // send writes a whole answer. What does not reach the browser is nobody's fault

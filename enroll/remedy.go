@@ -36,6 +36,17 @@ const (
 	CodeDeviceLimit     Code = "device_limit"
 )
 
+// The problems of a sign-in that Settings begins.
+const (
+	CodeSettingsOnly    Code = "settings_only"
+	CodeWebSession      Code = "web_session_over"
+	CodeOtherPerson     Code = "other_person"
+	CodeAnotherPerson   Code = "another_persons_device"
+	CodeNotOffered      Code = "device_enrollment_not_offered"
+	CodeEnrollmentEnded Code = "enrollment_ended"
+	CodeClient          Code = "oauth_client_unknown"
+)
+
 // The problems of a ticket and its profile.
 const (
 	CodeNoSession        Code = "session_missing"
@@ -89,10 +100,11 @@ type Topic string
 // The topics, in the order of the help page. A problem without one is not
 // listed there.
 const (
-	TopicBefore  Topic = "Before you start"
-	TopicSignIn  Topic = "Signing in"
-	TopicProfile Topic = "Downloading the profile"
-	TopicInstall Topic = "Installing it in Settings"
+	TopicBefore   Topic = "Before you start"
+	TopicSignIn   Topic = "Signing in"
+	TopicSettings Topic = "Setting up from Settings"
+	TopicProfile  Topic = "Downloading the profile"
+	TopicInstall  Topic = "Installing it in Settings"
 )
 
 // Problem is one thing that goes wrong, in words for the person it happens to.
@@ -173,6 +185,10 @@ var sentinels = []struct {
 	{ErrTicketSpent, CodeTicketSpent},
 	{ErrTicketExhausted, CodeTicketExhausted},
 	{ErrChallenge, CodeChallenge},
+	{ErrSessionUsed, CodeWebSession},
+	{ErrAnotherPerson, CodeAnotherPerson},
+	{errOtherPerson, CodeOtherPerson},
+	{errNotOffered, CodeNotOffered},
 	{scep.ErrRefused, CodeChallenge},
 	{profile.ErrSigningCertificate, CodeSigning},
 	{profile.ErrProfileDrivenRemoved, CodeOSAccount},

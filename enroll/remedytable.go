@@ -112,6 +112,42 @@ var problems = []Problem{
 	},
 
 	{
+		Code: CodeSettingsOnly, Status: http.StatusBadRequest, Topic: TopicSettings, Title: "This page belongs to Settings",
+		Cause:  "The address is for a device that is being set up from Settings. In a browser it leads nowhere.",
+		Remedy: "Open Settings > General > VPN & Device Management > Sign In to Work or School Account, and type your Managed Apple Account there.",
+	},
+	{
+		Code: CodeWebSession, Status: http.StatusBadRequest, Topic: TopicSettings, Title: "This sign-in from Settings is over",
+		Cause:  "Each sign-in from Settings works once, and has to be begun within a few minutes.",
+		Remedy: "Close this page, and begin again in Settings.",
+	},
+	{
+		Code: CodeOtherPerson, Status: http.StatusForbidden, Topic: TopicSettings, Title: "You signed in as somebody else",
+		Cause:  "The account that you signed in with does not belong to the Managed Apple Account that you typed in Settings.",
+		Remedy: "Close this page and begin again in Settings. Type your own Managed Apple Account, and sign in with the account that belongs to it.",
+	},
+	{
+		Code: CodeAnotherPerson, Status: http.StatusForbidden, Topic: TopicSettings, Title: "This device is somebody else’s",
+		Cause:  "The device was set up by another person, who has to sign in again here.",
+		Remedy: "Sign in with the account that this device was set up with. To set it up for yourself, first remove the work account in Settings > General > VPN & Device Management.",
+	},
+	{
+		Code: CodeNotOffered, Status: http.StatusForbidden, Topic: TopicSettings, Title: "That kind of management is not for you",
+		Cause:  "Device Enrollment, in which the company manages the whole device, is offered to some groups only.",
+		Remedy: "Set up your device as your own, which keeps work and private data apart. Ask the help desk if it belongs to the company.",
+	},
+	{
+		Code: CodeEnrollmentEnded, Status: http.StatusGone, Topic: TopicSettings, Title: "This device is not managed any more",
+		Cause:  "Its management was ended, by you or by the company.",
+		Remedy: "Remove the work account in Settings > General > VPN & Device Management, then set the device up again.",
+	},
+	{
+		Code: CodeClient, Status: http.StatusBadRequest, Title: "That did not come from Settings",
+		Cause:  "The address names another application than the setup of devices, or another place to lead back to.",
+		Remedy: "Begin again in Settings.",
+	},
+
+	{
 		Code: CodeNoSession, Status: http.StatusUnauthorized, Again: true, Title: "You are not signed in",
 		Cause:  "There is no session, or it has ended.",
 		Remedy: "Sign in again.",

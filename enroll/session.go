@@ -80,11 +80,19 @@ func sessionID(value string) (id [32]byte, ok bool) {
 
 // secret makes a random text of 32 bytes in base64.
 func (p *Portal) secret() (text string, err error) {
-	var b [sessionBytes]byte
-	if _, err := io.ReadFull(p.cfg.Random, b[:]); err != nil {
-		return "", fmt.Errorf("enroll: no randomness: %w", err)
+	b := make([]byte, sessionBytes)
+	if err := p.fill(b); err != nil {
+		return "", err
 	}
-	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+	return base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// fill fills b with random bytes.
+func (p *Portal) fill(b []byte) error {
+	if _, err := io.ReadFull(p.cfg.Random, b); err != nil {
+		return fmt.Errorf("enroll: no randomness: %w", err)
+	}
+	return nil
 }
 
 // logout ends the session, in all tabs. It is put out of force under its own ID,

@@ -172,14 +172,8 @@ func (p *Portal) verifyAccount(ctx context.Context, u jit.User) error {
 // browser's former one, and a ticket, which supersedes its open one.
 func (p *Portal) issue(w http.ResponseWriter, r *http.Request, s signedIn) error {
 	ctx := r.Context()
-	if n := p.cfg.DeviceLimit; n > 0 {
-		have, err := p.cfg.Tickets.Devices(ctx, s.user.ID)
-		if err != nil {
-			return stored("devices", err)
-		}
-		if have >= n {
-			return refuse(CodeDeviceLimit)
-		}
+	if err := p.room(r, s.user.ID); err != nil {
+		return err
 	}
 	id, ok := sessionID(s.attempt.Session)
 	if !ok {
@@ -204,6 +198,21 @@ func (p *Portal) issue(w http.ResponseWriter, r *http.Request, s signedIn) error
 	p.cfg.Logger.InfoContext(ctx, "enroll: ticket issued", "ticket", t.Ref, "user", s.user.ID, "ownership", string(t.Ownership))
 	p.setCookie(w, p.cookies.session, s.attempt.Session, p.sessionTime())
 	return p.redirect(w, r, "/ready")
+}
+
+// room tells a person in time who has as many devices as allowed.
+func (p *Portal) room(r *http.Request, userID string) error {
+	if p.cfg.DeviceLimit == 0 {
+		return nil
+	}
+	have, err := p.cfg.Tickets.Devices(r.Context(), userID)
+	if err != nil {
+		return stored("devices", err)
+	}
+	if have >= p.cfg.DeviceLimit {
+		return refuse(CodeDeviceLimit)
+	}
+	return nil
 }
 
 // former returns the browser's session from before this sign-in, which ends, and
