@@ -55,6 +55,8 @@ type world struct {
 	clock  *clock
 	roots  *x509.CertPool
 	seen   *watcher
+	skew   *atomic.Int64  // of the signer's clock
+	claims map[string]any // of mallory
 }
 
 // watcher is an observer that remembers.
@@ -92,12 +94,17 @@ func newWorld(t testing.TB, edit ...func(*enroll.Config)) *world {
 	t.Helper()
 	w := &world{t: t, store: memory.New(), clock: &clock{}, seen: &watcher{moved: make(chan enroll.Ticket, 100)}}
 	w.clock.Store(time.Now().UnixNano())
-	w.idp = ssotest.New(t, func(c *ssotest.Config) { c.Now = w.clock.Now })
+	w.skew, w.claims = &atomic.Int64{}, map[string]any{"preferred_username": "mallory@example.com"}
+	w.idp = ssotest.New(t, func(c *ssotest.Config) {
+		c.Now = w.clock.Now
+		c.Users = append(c.Users, ssotest.User{Username: "mallory", Password: "password", Claims: w.claims})
+	})
 	auth, err := oidc.New(oidc.Config{Issuer: w.idp.Issuer(), ClientID: "enrollkit", ClientSecret: "secret", RootCAs: w.idp.RootCAs(), Now: w.clock.Now})
 	require.NoError(t, err)
 	people, err := jit.New(jit.Config{Store: w.store, Now: w.clock.Now})
 	require.NoError(t, err)
 	signer, root := newSigner(t, w.clock.Now)
+	signer.Now = func() time.Time { return w.clock.Now().Add(time.Duration(w.skew.Load())) }
 	w.roots = x509.NewCertPool()
 	w.roots.AddCert(root)
 	w.server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.portal.ServeHTTP(rw, r) }))
@@ -119,6 +126,12 @@ func newWorld(t testing.TB, edit ...func(*enroll.Config)) *world {
 	w.url = w.portal.URL()
 	return w
 }
+
+// setName names mallory.
+func (w *world) setName(name string) { w.claims["name"] = name }
+
+// signerExpires lets the certificate of the signer expire.
+func (w *world) signerExpires() { w.skew.Store(int64(48 * time.Hour)) }
 
 func (w *world) state() storage.State {
 	w.t.Helper()
@@ -177,10 +190,14 @@ func (b *browser) do(method, address string, form url.Values, header ...string) 
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for i := 0; i < len(header); i += 2 {
-		if header[i] == "Host" {
+		switch header[i] {
+		case "Host":
 			r.Host = header[i+1]
+		case "Content-Type":
+			r.Header.Set(header[i], header[i+1])
+		default:
+			r.Header.Add(header[i], header[i+1])
 		}
-		r.Header.Add(header[i], header[i+1])
 	}
 	resp, err := b.http.Do(r)
 	require.NoError(b.w.t, err)
