@@ -235,7 +235,7 @@ func (p *Portal) ready(w http.ResponseWriter, r *http.Request) error {
 // help lists causes and remedies.
 func (p *Portal) help(w http.ResponseWriter, r *http.Request) error {
 	page := p.pages.view("Help")
-	for _, topic := range []Topic{TopicBefore, TopicSignIn, TopicProfile, TopicInstall} {
+	for _, topic := range []Topic{TopicBefore, TopicSignIn, TopicSettings, TopicProfile, TopicInstall} {
 		t := helpTopic{Name: topic}
 		for problem := range Problems() {
 			if problem.Topic == topic {
