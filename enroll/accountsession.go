@@ -95,7 +95,10 @@ func (p *Portal) Challenge(_ context.Context, e mdm.Enrollment) (http.Header, er
 	return p.challenge(e.Way, e.ID)
 }
 
-var _ mdm.Challenger = (*Portal)(nil)
+var (
+	_ mdm.Challenger    = (*Portal)(nil)
+	_ mdm.TokenAdmitter = (*Portal)(nil)
+)
 
 // bearerOf is the request's bearer token (RFC 6750 §2.1); there is none when it
 // is not there, malformed, or there twice. There: something was sent as one.

@@ -24,11 +24,22 @@ type Challenger interface {
 	Challenge(ctx context.Context, e Enrollment) (http.Header, error)
 }
 
+// TokenAdmitter is optionally implemented by a Challenger whose devices get
+// their tokens from another authorization server. It is asked about a token that
+// the store does not know.
+type TokenAdmitter interface {
+	// Admit reports whether the token is one of the enrollment's person, after
+	// making it good in the store: the step is then tried once more. An error is
+	// answered 503.
+	Admit(ctx context.Context, e Enrollment, token string) (bool, error)
+}
+
 // sender is who sent a request: the certificate that proves it, the bearer
 // token that came along, and how the message names its device.
 type sender struct {
 	certificate [32]byte
-	bearer      [32]byte // SHA-256, zero for none
+	token       string   // never logged
+	bearer      [32]byte // its SHA-256, zero for none
 	id          string   // EnrollmentID, or UDID
 	device      bool     // id is a UDID
 }
@@ -37,24 +48,33 @@ type sender struct {
 // authorization server may be whole documents.
 const maxBearer = 8 << 10
 
-// bearer is the SHA-256 of the request's bearer token (RFC 6750 §2.1). What is
+// bearer is the request's bearer token (RFC 6750 §2.1) with its SHA-256. What is
 // no single well-formed token is none, and zero.
-func bearer(r *http.Request) [32]byte {
+func bearer(r *http.Request) (token string, digest [32]byte) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
-		return [32]byte{}
+		return "", digest
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxBearer {
-		return [32]byte{}
+		return "", digest
 	}
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 	body := strings.TrimRight(token, "=")
 	if body == "" || strings.Trim(body, alphabet) != "" {
-		return [32]byte{}
+		return "", digest
 	}
-	return sha256.Sum256([]byte(token))
+	return token, sha256.Sum256([]byte(token))
 }
+
+// unauthorized is a step that was refused with ErrBearer.
+type unauthorized struct {
+	from sender
+	err  error
+}
+
+func (e *unauthorized) Error() string { return e.err.Error() }
+func (e *unauthorized) Unwrap() error { return e.err }
 
 // name takes from a message how the device names itself. A UDID beside an
 // EnrollmentID is dropped.
@@ -75,15 +95,35 @@ func (s *sender) name(enrollmentID, udid string) error {
 }
 
 // failed is the answer to an error of the store in a device's step.
-func (s *Server) failed(ctx context.Context, step string, from sender, err error) error {
+func (s *Server) failed(step string, from sender, err error) error {
 	err = fmt.Errorf("%s by certificate %s: %w", step, fingerprint(from.certificate), err)
 	switch {
 	case errors.Is(err, ErrChannel):
 		return &refusal{status: http.StatusBadRequest, reason: err.Error()}
 	case errors.Is(err, ErrBearer):
-		return s.challenge(ctx, from, err)
+		return &unauthorized{from, err}
 	}
 	return err
+}
+
+// admitted reports whether a refused token is good after all.
+func (s *Server) admitted(ctx context.Context, from sender) (bool, error) {
+	admitter, ok := s.cfg.Challenger.(TokenAdmitter)
+	if !ok || from.token == "" {
+		return false, nil
+	}
+	e, err := s.cfg.Store.Enrollment(ctx, from.id)
+	if errors.Is(err, ErrUnknownEnrollment) || err == nil && e.Certificate != from.certificate {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("admit: %w", err)
+	}
+	ok, err = admitter.Admit(ctx, e, from.token)
+	if err != nil {
+		return false, fmt.Errorf("admit: %w", err)
+	}
+	return ok, nil
 }
 
 // challenge answers a sender whose bearer token is not in force: 401 makes an

@@ -76,7 +76,7 @@ func (s *Server) authenticate(ctx context.Context, from sender, m message) error
 		At: s.now(), DeviceLimit: s.cfg.DeviceLimit,
 	})
 	if err != nil {
-		return s.failed(ctx, "Authenticate", from, err)
+		return s.failed("Authenticate", from, err)
 	}
 	s.cfg.Observer.Authenticated(ctx, e)
 	return nil
@@ -106,7 +106,7 @@ func (s *Server) tokenUpdate(ctx context.Context, from sender, m message) error 
 		e, err = s.cfg.Store.TokenUpdate(ctx, step)
 	}
 	if err != nil {
-		return s.failed(ctx, "TokenUpdate", from, err)
+		return s.failed("TokenUpdate", from, err)
 	}
 	if first {
 		s.cfg.Kick()
@@ -148,7 +148,7 @@ func (s *Server) checkOut(ctx context.Context, from sender, m message) error {
 	}
 	e, err := s.cfg.Store.CheckOut(ctx, CheckOutStep{Certificate: from.certificate, EnrollmentID: from.id, Device: from.device, Bearer: from.bearer, At: s.now()})
 	if err != nil {
-		return s.failed(ctx, "CheckOut", from, err)
+		return s.failed("CheckOut", from, err)
 	}
 	s.cfg.Observer.Unenrolled(ctx, e)
 	return nil

@@ -35,7 +35,7 @@ func (s *Server) connect(ctx context.Context, from sender, body []byte) ([]byte,
 		return nil, s.leave(ctx, from)
 	}
 	if err != nil {
-		return nil, s.failed(ctx, "connect", from, err)
+		return nil, s.failed("connect", from, err)
 	}
 	if exchanged.Reported != nil {
 		s.cfg.Observer.CommandResult(ctx, *exchanged.Reported)
@@ -50,7 +50,7 @@ func (s *Server) connect(ctx context.Context, from sender, body []byte) ([]byte,
 func (s *Server) leave(ctx context.Context, from sender) error {
 	e, err := s.cfg.Store.Enrollment(ctx, from.id)
 	if err != nil {
-		return s.failed(ctx, "connect after the end", from, err)
+		return s.failed("connect after the end", from, err)
 	}
 	if e.Way.Account() {
 		return &refusal{status: http.StatusForbidden, reason: ErrEnded.Error(), body: unrecognized}

@@ -103,7 +103,22 @@ func (h *endpoint) answer(w http.ResponseWriter, r *http.Request) ([]byte, error
 	if err := mediaType(r, h.contentType); err != nil {
 		return nil, s.judged(ctx, digest, err)
 	}
-	answer, err := h.handle(ctx, sender{certificate: digest, bearer: bearer(r)}, body)
+	from := sender{certificate: digest}
+	from.token, from.bearer = bearer(r)
+	answer, err := h.handle(ctx, from, body)
+	var refused *unauthorized
+	if errors.As(err, &refused) {
+		again, admitErr := s.admitted(ctx, refused.from)
+		switch {
+		case admitErr != nil:
+			return nil, admitErr
+		case again:
+			answer, err = h.handle(ctx, from, body)
+		}
+	}
+	if errors.As(err, &refused) {
+		err = s.challenge(ctx, refused.from, err)
+	}
 	return answer, s.judged(ctx, digest, err)
 }
 
