@@ -63,6 +63,7 @@ func (f form) button(label string) bool {
 var (
 	linkPattern   = regexp.MustCompile(`(?is)<a\s([^>]*)>`)
 	formPattern   = regexp.MustCompile(`(?is)<form\b([^>]*)>(.*?)</form>`)
+	metaPattern   = regexp.MustCompile(`(?is)<meta\s([^>]*)>`)
 	inputPattern  = regexp.MustCompile(`(?is)<input\b([^>]*)>`)
 	buttonPattern = regexp.MustCompile(`(?is)<button\b[^>]*>(.*?)</button>`)
 	attrPattern   = regexp.MustCompile(`(?is)([a-z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')`)
@@ -105,6 +106,11 @@ func (p *Page) forms() []form {
 func (p *Page) origin(target *url.URL) string {
 	policies := strings.Split(p.Header.Get("Referrer-Policy"), ",")
 	policy := strings.TrimSpace(policies[len(policies)-1])
+	for _, m := range metaPattern.FindAllSubmatch(p.Body, -1) {
+		if a := attributes(m[1]); a["name"] == "referrer" {
+			policy = a["content"] // the nearer one
+		}
+	}
 	switch {
 	case policy == "no-referrer",
 		policy == "same-origin" && fetchSite(p.URL, target) != sameOrigin,

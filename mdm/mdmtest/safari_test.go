@@ -191,9 +191,13 @@ func TestOriginSiteAndSameSite(t *testing.T) {
 			rw.Header().Add("Set-Cookie", c)
 		}
 	})
-	for _, policy := range []string{"", "no-referrer", "same-origin", "strict-origin-when-cross-origin"} {
+	for _, policy := range []string{"", "no-referrer", "same-origin", "strict-origin-when-cross-origin", "nearer"} {
 		w.mux.HandleFunc("/page/"+policy, func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Referrer-Policy", policy)
+			if policy == "nearer" {
+				rw.Header().Set("Referrer-Policy", "no-referrer")
+				fmt.Fprint(rw, `<meta name="referrer" content="same-origin">`)
+			}
 			fmt.Fprint(rw, `<a href="https://mdm.example.com/show">show</a> <a href="https://sso.example.com/hop">hop</a>
 				<form method="post" action="https://mdm.example.com/show"><button>Go</button></form>`)
 		})
@@ -216,6 +220,7 @@ func TestOriginSiteAndSameSite(t *testing.T) {
 		{ours, "press", "same-origin|https://mdm.example.com|strict lax none"},
 		{ours + "no-referrer", "press", "same-origin|null|strict lax none"},
 		{ours + "same-origin", "press", "same-origin|https://mdm.example.com|strict lax none"},
+		{ours + "nearer", "press", "same-origin|https://mdm.example.com|strict lax none"},
 		{ours, "hop", "same-site||strict lax none"},
 		{sister, "show", "same-site||strict lax none"},
 		{sister, "press", "same-site|https://www.example.com|strict lax none"},
