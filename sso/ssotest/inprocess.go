@@ -30,7 +30,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		request.Body.Close()
 		w.WriteHeader(http.StatusOK)
 		if stop() {
-			writer.Close()
+			writer.CloseWithError(io.EOF)
 		}
 	}()
 	select {

@@ -10,6 +10,7 @@
 package ssotest
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -306,10 +307,10 @@ func (p *Provider) SignIn(authURL, username, password string) (*url.URL, error) 
 		return nil, fmt.Errorf("ssotest: the address is not %s", at)
 	}
 	page := httptest.NewRecorder()
-	p.ServeHTTP(page, httptest.NewRequest(http.MethodGet, u.RequestURI(), nil))
+	p.ServeHTTP(page, httptest.NewRequestWithContext(context.Background(), http.MethodGet, u.RequestURI(), nil))
 	if page.Code == http.StatusOK {
 		form := url.Values{"username": {username}, "password": {password}, "request": {u.RawQuery}}
-		r := httptest.NewRequest(http.MethodPost, p.path+"/login", strings.NewReader(form.Encode()))
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, p.path+"/login", strings.NewReader(form.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		page = httptest.NewRecorder()
 		p.ServeHTTP(page, r)
