@@ -1,0 +1,89 @@
+package storagetest
+
+import (
+	"time"
+
+	"github.com/enrollkit/enrollkit/sso"
+)
+
+func stateClauses() []clause[sso.StateStore] {
+	return []clause[sso.StateStore]{
+		{name: "an attempt is finished once", rule: `ConsumeState ends an attempt; again it is ErrStateUsed: a callback that
+			is replayed must not sign in a second time.`, check: statesOnce},
+		{name: "unknown and expired are refused", rule: `ConsumeState of an attempt that was not opened, or has expired, is
+			ErrStateUsed.`, check: statesExpired},
+		{name: "opening repeats", rule: `OpenState of an open attempt again changes nothing that matters: it is still
+			finished once.`, check: statesRepeat},
+		{name: "attempts do not touch each other", rule: `An attempt is named by all 32 bytes of its key.`, check: statesApart},
+		{name: "concurrent callbacks finish one", rule: `Exactly one of any number of concurrent ConsumeState calls returns
+			nil, on any node.`, check: statesRace},
+		{name: "cancelled call changes nothing", rule: `A call whose context is over returns an error and changes nothing.`, check: statesCancelled},
+		{name: "survives reopening", rule: `OpenState and ConsumeState are durable when they return: a person who signs in
+			while the server restarts gets through, and a used callback stays used.`, durable: true, check: statesReopen},
+	}
+}
+
+func statesOnce(w *world[sso.StateStore]) {
+	w.ok(w.store.OpenState(w.Context(), id("a"), start.Add(10*time.Minute)), "OpenState")
+	w.ok(w.store.ConsumeState(w.Context(), id("a"), start), "ConsumeState")
+	for range 2 {
+		w.is(w.store.ConsumeState(w.Context(), id("a"), start), sso.ErrStateUsed, "ConsumeState again")
+	}
+}
+
+func statesExpired(w *world[sso.StateStore]) {
+	w.is(w.store.ConsumeState(w.Context(), id("unknown"), start), sso.ErrStateUsed, "an attempt that was never opened")
+	w.ok(w.store.OpenState(w.Context(), id("a"), start.Add(10*time.Minute)), "OpenState")
+	w.is(w.store.ConsumeState(w.Context(), id("a"), start.Add(10*time.Minute+time.Second)), sso.ErrStateUsed, "an expired attempt")
+	w.ok(w.store.OpenState(w.Context(), id("b"), start.Add(10*time.Minute).In(time.FixedZone("", -7*3600))), "OpenState")
+	w.ok(w.store.ConsumeState(w.Context(), id("b"), start.Add(10*time.Minute-time.Second)), "an attempt in its last second, in another zone")
+}
+
+func statesRepeat(w *world[sso.StateStore]) {
+	for range 2 {
+		w.ok(w.store.OpenState(w.Context(), id("a"), start.Add(time.Minute)), "OpenState")
+	}
+	w.ok(w.store.ConsumeState(w.Context(), id("a"), start), "ConsumeState")
+	w.is(w.store.ConsumeState(w.Context(), id("a"), start), sso.ErrStateUsed, "ConsumeState again")
+}
+
+func statesApart(w *world[sso.StateStore]) {
+	a := id("a")
+	b := a
+	b[31] ^= 1
+	zeros := [32]byte{31: 1}
+	for _, key := range [][32]byte{a, b, zeros} {
+		w.ok(w.store.OpenState(w.Context(), key, start.Add(time.Minute)), "OpenState")
+	}
+	w.is(w.store.ConsumeState(w.Context(), [32]byte{30: 1}, start), sso.ErrStateUsed, "a key that differs in its last bytes")
+	for _, key := range [][32]byte{b, a, zeros} {
+		w.ok(w.store.ConsumeState(w.Context(), key, start), "ConsumeState")
+	}
+}
+
+func statesRace(w *world[sso.StateStore]) {
+	nodes := []sso.StateStore{w.store, w.second()}
+	for round := range 8 {
+		key := id(string(rune('a' + round)))
+		w.ok(w.store.OpenState(w.Context(), key, start.Add(time.Minute)), "OpenState")
+		errs := together(8, func(i int) error { return nodes[i%2].ConsumeState(w.Context(), key, start) })
+		w.only(errs, sso.ErrStateUsed, "ConsumeState")
+	}
+}
+
+func statesCancelled(w *world[sso.StateStore]) {
+	w.truth(w.store.OpenState(w.gone(), id("a"), start.Add(time.Minute)) != nil, "OpenState succeeds when its context is over")
+	w.is(w.store.ConsumeState(w.Context(), id("a"), start), sso.ErrStateUsed, "an attempt whose opening failed")
+	w.ok(w.store.OpenState(w.Context(), id("b"), start.Add(time.Minute)), "OpenState")
+	w.truth(w.store.ConsumeState(w.gone(), id("b"), start) != nil, "ConsumeState succeeds when its context is over")
+	w.ok(w.store.ConsumeState(w.Context(), id("b"), start), "ConsumeState after one that failed")
+}
+
+func statesReopen(w *world[sso.StateStore]) {
+	w.ok(w.store.OpenState(w.Context(), id("open"), start.Add(time.Minute)), "OpenState")
+	w.ok(w.store.OpenState(w.Context(), id("used"), start.Add(time.Minute)), "OpenState")
+	w.ok(w.store.ConsumeState(w.Context(), id("used"), start), "ConsumeState")
+	w.reopen()
+	w.is(w.store.ConsumeState(w.Context(), id("used"), start), sso.ErrStateUsed, "a used attempt after reopening")
+	w.ok(w.store.ConsumeState(w.Context(), id("open"), start), "an open attempt after reopening")
+}
