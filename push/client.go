@@ -242,10 +242,15 @@ func (c *Client) Push(ctx context.Context, target Target) (Answer, error) {
 	answer.ID = id
 	switch {
 	case answer.Verdict() == VerdictRefused:
+		refused := &RefusedError{Answer: answer, Err: err}
+		l.refuse(refused)
 		c.retire(l)
-		return answer, &RefusedError{Answer: answer, Err: err}
-	case l.alert.Load() != nil && err != nil:
+		return answer, refused
+	case err != nil && l.refused.Load() != nil:
 		c.retire(l)
+		if refused, ok := errors.AsType[*RefusedError](err); ok {
+			return failed, refused
+		}
 		return failed, &RefusedError{Answer: failed, Err: err}
 	case err != nil:
 		if ctx.Err() == nil {

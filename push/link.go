@@ -24,6 +24,8 @@ const (
 	// given up pingTimeout later.
 	readIdle    = 30 * time.Second
 	pingTimeout = 10 * time.Second
+	// lastWords is how long a connection that cannot be written to is still read.
+	lastWords = time.Second
 	// maxHeaders bounds the headers of an answer in bytes.
 	maxHeaders = 32 << 10
 )
@@ -46,7 +48,7 @@ type link struct {
 	once    sync.Once     // closes opened
 	err     error         // why connecting failed, set before opened is closed
 
-	alert atomic.Pointer[error] // set when APNs refused the certificate in TLS
+	refused atomic.Pointer[error] // why APNs refuses the certificate, nil while it does not
 }
 
 func newLink(cfg ClientConfig, certificate *Certificate) *link {
@@ -88,9 +90,10 @@ func newLink(cfg ClientConfig, certificate *Certificate) *link {
 	return l
 }
 
-// dial connects once more only while the certificate was not refused.
+// dial connects, and again when the transport wants to repeat what APNs has not
+// seen, but not with a certificate that was refused.
 func (l *link) dial(ctx context.Context, cfg ClientConfig, network, addr string, tlsConfig *tls.Config) (net.Conn, error) {
-	if err := l.alert.Load(); err != nil {
+	if err := l.refused.Load(); err != nil {
 		return nil, *err
 	}
 	raw, err := cfg.DialContext(ctx, network, addr)
@@ -125,6 +128,16 @@ func (c *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write leaves it to Read to find out that the connection is broken. The transport
+// gives a connection up when a write fails, and with it what there still is to read:
+// the alert, or the GOAWAY frame.
+func (c *watched) Write(p []byte) (int, error) {
+	if _, err := c.Conn.Write(p); err != nil {
+		_ = c.SetReadDeadline(time.Now().Add(lastWords)) // if it is closed, Read fails anyway
+	}
+	return len(p), nil
+}
+
 // watch keeps err if it is the other side ending TLS because of our certificate.
 // crypto/tls gives an alert no type that could be asked for.
 func (l *link) watch(err error) {
@@ -133,11 +146,14 @@ func (l *link) watch(err error) {
 		return
 	}
 	if text := op.Err.Error(); strings.Contains(text, "certificate") || strings.Contains(text, "access denied") {
-		l.alert.CompareAndSwap(nil, &err)
+		l.refuse(err)
 	}
 }
 
 func (l *link) close() { l.apns.CloseIdleConnections() }
+
+// refuse keeps the first reason why APNs refuses the certificate.
+func (l *link) refuse(why error) { l.refused.CompareAndSwap(nil, &why) }
 
 // connected ends the waiting of other pushes.
 func (l *link) connected(err error) {
@@ -194,8 +210,8 @@ func (l *link) send(ctx context.Context, n *apns2.Notification) (Answer, error) 
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	if alert := l.alert.Load(); err != nil && alert != nil {
-		err = *alert
+	if refused := l.refused.Load(); err != nil && refused != nil {
+		err = *refused
 	}
 	return answer, err
 }

@@ -211,16 +211,13 @@ func (s *shift) judge(ctx context.Context, o outcome) Result {
 		}
 		s.tokens++
 		s.well()
-		r.Dead = true
+		s.bury(&r, time.Time{})
 	case o.err == nil && verdict == VerdictDead:
 		s.well()
 		s.tokens = 0
-		r.Dead, r.DeadAt = true, o.answer.Timestamp
-		if r.DeadAt.After(r.At) {
-			r.DeadAt = r.At // no token that is still to come is dead already
-		}
+		s.bury(&r, o.answer.Timestamp)
 	default:
-		r.Retry = r.At.Add(max(s.backOff(s.cfg.RetryMin, s.cfg.RetryMax, o.target.Attempt), o.answer.RetryAfter))
+		s.later(&r, o.answer.RetryAfter)
 		if o.err == nil && r.Status == http.StatusTooManyRequests {
 			s.well() // it is too much for this device only
 			break
@@ -235,6 +232,20 @@ func (s *shift) judge(ctx context.Context, o outcome) Result {
 	}
 	s.log(ctx, slog.LevelWarn, r, o.err)
 	return r
+}
+
+// bury says that the token is dead. Should the store have learnt better since, the
+// device is tried again.
+func (s *shift) bury(r *Result, since time.Time) {
+	r.Dead, r.DeadAt = true, since
+	if since.After(r.At) {
+		r.DeadAt = r.At // no token that is still to come is dead already
+	}
+	s.later(r, 0)
+}
+
+func (s *shift) later(r *Result, atLeast time.Duration) {
+	r.Retry = r.At.Add(max(s.backOff(s.cfg.RetryMin, s.cfg.RetryMax, r.Target.Attempt), atLeast))
 }
 
 // well: APNs is there and talks to us.

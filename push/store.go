@@ -32,7 +32,8 @@ type Result struct {
 	At     time.Time
 	// Retry is when to try again; zero settles the request.
 	Retry time.Time
-	// Dead: the token is of no use any more, since DeadAt when APNs told.
+	// Dead: the token is of no use any more, since DeadAt when APNs told. Retry
+	// then counts only when the token is kept, see Store.
 	Dead   bool
 	DeadAt time.Time
 }
@@ -52,7 +53,8 @@ type Store interface {
 	// Target.Request are done; one made since stays, and is due at once. With
 	// Retry the request is due then, its Attempt one higher. A Dead token is
 	// forgotten if it is still Target.Token and, when DeadAt is known, was not
-	// stored after it; the request then waits for the next TokenUpdate. A result
-	// for an enrollment that is unknown or ended changes nothing and is no error.
+	// stored after it; the request then waits for the next TokenUpdate. When the
+	// device has another token by now, the request is due at once. A result for
+	// an enrollment that is unknown or ended changes nothing and is no error.
 	SettlePushes(ctx context.Context, results ...Result) error
 }

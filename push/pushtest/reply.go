@@ -42,6 +42,8 @@ type Reply struct {
 	Timestamp time.Time
 	// RetryAfter is the header of that name, left out when empty.
 	RetryAfter string
+	// Body replaces APNs's own, when not empty; nothing is delivered then.
+	Body string
 	// Delay is how long the answer takes.
 	Delay time.Duration
 	// Fault is what goes wrong besides.
@@ -112,12 +114,18 @@ func (s *Server) perform(w http.ResponseWriter, r *http.Request, p Push, reply R
 			}
 		}
 	case GoAway:
+		w.WriteHeader(http.StatusEarlyHints) // so that what begins a connection is out
 		goAway(r, reply.Reason)
 	case Silent:
 		<-r.Context().Done()
 	case Redirect:
 		http.Redirect(w, r, "/elsewhere", status(http.StatusTemporaryRedirect))
 	default:
+		if reply.Body != "" {
+			w.WriteHeader(status(http.StatusOK))
+			io.WriteString(w, reply.Body) //nolint:errcheck // the client went away, nobody is left to tell
+			return
+		}
 		if status(http.StatusOK) != http.StatusOK {
 			refuse(w, reply.Status, reply.Reason, reply.Timestamp)
 			return

@@ -2,6 +2,7 @@ package pushtest
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -37,6 +38,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) judge(r *http.Request) (p Push, status int, reason string) {
 	p.Time = s.cfg.Now().UTC()
+	certificate := r.TLS.PeerCertificates[0]
+	p.Certificate = sha256.Sum256(certificate.Raw)
 	p.APNsID = newUUID()
 	if id := r.Header.Get("Apns-Id"); uuid.MatchString(id) {
 		p.APNsID = id
@@ -64,7 +67,7 @@ func (s *Server) judge(r *http.Request) (p Push, status int, reason string) {
 		return p, http.StatusBadRequest, "BadDeviceToken"
 	}
 	p.Topic = r.Header.Get("Apns-Topic")
-	own := topicOf(r.TLS.PeerCertificates[0])
+	own := topicOf(certificate)
 	switch {
 	case p.Topic == "":
 		return p, http.StatusBadRequest, "MissingTopic"

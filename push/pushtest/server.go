@@ -35,6 +35,8 @@ type Push struct {
 	// Expiration is until when APNs would try, the zero time when the request
 	// left it open, and the UNIX epoch when it asked for one try.
 	Expiration time.Time
+	// Certificate is the SHA-256 of the push certificate that it came with.
+	Certificate [32]byte
 	// Time is when it came.
 	Time time.Time
 }
@@ -221,6 +223,13 @@ func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.accepted
+}
+
+// OpenConnections returns how many connections there are now.
+func (s *Server) OpenConnections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
 }
 
 // Drop cuts all connections.
