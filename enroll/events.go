@@ -116,10 +116,6 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request) error {
 	out := stream{w: w, control: http.NewResponseController(w)}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies that would wait for more
-	// The server's ReadTimeout would end the context, as if the client were gone.
-	if err := out.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxStreamAge)
 	defer cancel()
 	if err := out.tell(now); err != nil {

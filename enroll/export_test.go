@@ -1,6 +1,10 @@
 package enroll
 
-import "io"
+import (
+	"io"
+
+	"github.com/enrollkit/enrollkit/mdm"
+)
 
 // Agent is what a user agent says.
 type Agent = agent
@@ -34,3 +38,15 @@ func (s Sealer) Open(text string, v any) error { return s.open(text, v) }
 
 // ErrSeal is errSeal.
 var ErrSeal = errSeal
+
+// Claim is what a page says about what the organization can see or do.
+type Claim = claim
+
+// Never and Can are the two lists.
+var Never, Can = never, can
+
+// ClaimOf is a claim's text and the rules behind it.
+func ClaimOf(c Claim) (text string, rules []string) { return c.text, c.rules }
+
+// ClaimsOf are the texts that a page shows.
+func ClaimsOf(list []Claim, way mdm.Way) []string { return claims(list, way, false) }

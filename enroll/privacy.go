@@ -12,7 +12,7 @@ type claim struct {
 // never is what the gate refuses, in words; each rule is one that it enforces.
 var never = []claim{
 	{"See a number that names your device: serial number, IMEI, UDID", []string{
-		"query SerialNumber", "query UDID", "query IMEI", "query MEID", "query EASDeviceIdentifier", "query ProvisioningUDID", "query SoftwareUpdateDeviceID",
+		"query SerialNumber", "query UDID", "query IMEI", "query MEID", "query EASDeviceIdentifier", "query SoftwareUpdateDeviceID",
 	}},
 	{"See your phone number, SIM, carrier or roaming", []string{
 		"query PhoneNumber", "query ICCID", "query ServiceSubscriptions", "query CurrentCarrierNetwork", "query SIMCarrierNetwork", "query SubscriberCarrierNetwork",
@@ -24,7 +24,7 @@ var never = []claim{
 		"query iTunesStoreAccountHash", "query iTunesStoreAccountIsActive", "query IsCloudBackupEnabled", "query LastCloudBackupDate", "query IsActivationLockEnabled",
 	}},
 	{"See whether you have a passcode, use a Focus or accessibility settings", []string{"query PasscodePresent", "query IsDoNotDisturbInEffect", "query AccessibilitySettings"}},
-	{"See the addresses of your Wi-Fi and Bluetooth hardware", []string{"query WiFiMAC", "query BluetoothMAC", "query EthernetMAC", "query EthernetMACs"}},
+	{"See the addresses of your Wi-Fi and Bluetooth hardware", []string{"query WiFiMAC", "query BluetoothMAC"}},
 	{"Erase, restart or switch off your device", []string{"command EraseDevice", "command RestartDevice", "command ShutDownDevice"}},
 	{"Remove or change your passcode, or hold the device back from you", []string{"command ClearPasscode", "command ActivationLockBypassCode"}},
 	{"Route your private traffic through the organization", []string{"payload com.apple.vpn.managed", "payload com.apple.proxy.http.global"}},

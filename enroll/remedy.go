@@ -148,8 +148,8 @@ func codeOf(err error) Code {
 	}
 	var denied *sso.DeniedError
 	if errors.As(err, &denied) {
-		if _, ok := ProblemOf(Code(denied.Reason)); ok {
-			return Code(denied.Reason)
+		if p, ok := ProblemOf(Code(denied.Reason)); ok && p.Topic == TopicSignIn && p.Status == http.StatusForbidden {
+			return p.Code
 		}
 		return CodeSignInDenied
 	}
