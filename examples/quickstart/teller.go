@@ -25,7 +25,7 @@ func newTeller(out io.Writer, json bool) *teller {
 // step tells that a step held.
 func (t *teller) step(name string, d detail) {
 	if t.json {
-		t.line(map[string]any{"step": name, "ok": true, "detail": d})
+		t.line(line{Step: name, OK: true, Detail: d})
 		return
 	}
 	t.say(name, words(name, d))
@@ -34,7 +34,7 @@ func (t *teller) step(name string, d detail) {
 // failed tells which step did not hold. It is the last one.
 func (t *teller) failed(name string, err error) {
 	if t.json {
-		t.line(map[string]any{"step": name, "ok": false, "error": err.Error()})
+		t.line(line{Step: name, Error: err.Error()})
 		return
 	}
 	t.say(name, "FAILED: "+err.Error())
@@ -47,10 +47,18 @@ func (t *teller) open(portal string) {
 	}
 }
 
-func (t *teller) line(v map[string]any) {
-	encoded, err := json.Marshal(v)
+// line is a step as other programs read it.
+type line struct {
+	Step   string `json:"step"`
+	OK     bool   `json:"ok"`
+	Detail detail `json:"detail,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+func (t *teller) line(l line) {
+	encoded, err := json.Marshal(l)
 	if err != nil { // a detail that JSON has no place for
-		encoded = fmt.Appendf(nil, `{"step":%q,"ok":false,"error":%q}`, v["step"], err.Error())
+		encoded = fmt.Appendf(nil, `{"step":%q,"ok":false,"error":%q}`, l.Step, err.Error())
 	}
 	fmt.Fprintf(t.out, "%s\n", encoded)
 }
