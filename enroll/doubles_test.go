@@ -136,3 +136,19 @@ func (b *broken) ConsumeState(ctx context.Context, key [32]byte, now time.Time) 
 	}
 	return b.Store.ConsumeState(ctx, key, now)
 }
+
+// Challenge implements enroll.TicketStore.
+func (b *broken) Challenge(ctx context.Context, challenge, key [32]byte, now time.Time) ([]byte, error) {
+	if err := b.fail("Challenge"); err != nil {
+		return nil, err
+	}
+	return b.Store.Challenge(ctx, challenge, key, now)
+}
+
+// Identify implements enroll.TicketStore.
+func (b *broken) Identify(ctx context.Context, s enroll.IdentifyStep) ([]byte, error) {
+	if err := b.fail("Identify"); err != nil {
+		return nil, err
+	}
+	return b.Store.Identify(ctx, s)
+}
