@@ -28,7 +28,7 @@ var arrows = table{
 	"mdm":                                {"profile", "mdm/command"},
 	"mdm/command":                        {},
 	"mdm/policy":                         {"jit", "profile", "mdm", "mdm/command"},
-	"mdm/mdmtest":                        {"enroll/scep/sceptest"},
+	"mdm/mdmtest":                        {"enroll/scep/sceptest", "enroll/esso", "enroll/machineinfo", "enroll/machineinfo/machineinfotest"},
 	"enroll":                             {"jit", "profile", "sso", "mdm", "enroll/scep"},
 	"enroll/esso":                        {"profile"},
 	"enroll/ca":                          {},

@@ -60,14 +60,14 @@ func (p *Phone) CheckOut(ctx context.Context) error {
 	return err
 }
 
-// CheckIn sends one message to the check-in URL, with the EnrollmentID and
-// ExtraCheckIn added.
+// CheckIn sends one message to the check-in URL, with ExtraCheckIn and how the
+// device is called added: EnrollmentID, or UDID under Device Enrollment.
 func (p *Phone) CheckIn(ctx context.Context, message map[string]any) error {
 	if p.identity == nil {
 		return ErrNoProfile
 	}
 	message = maps.Clone(message)
-	message["EnrollmentID"] = p.identity.EnrollmentID
+	p.named(message)
 	for k, v := range p.cfg.ExtraCheckIn {
 		if message[k] = v; v == nil {
 			delete(message, k)
@@ -84,8 +84,8 @@ func (p *Phone) topic() string {
 	return p.identity.Profile.Topic
 }
 
-// put sends a signed property list and returns the answer of a 200.
-func (p *Phone) put(ctx context.Context, address, contentType string, message map[string]any) ([]byte, error) {
+// once sends a signed property list and returns the answer of a 200.
+func (p *Phone) once(ctx context.Context, address, contentType string, message map[string]any) ([]byte, error) {
 	body, err := plist.Marshal(message)
 	if err != nil {
 		return nil, fmt.Errorf("mdmtest: message: %w", err)
@@ -103,6 +103,7 @@ func (p *Phone) put(ctx context.Context, address, contentType string, message ma
 	if signature != "" {
 		req.Header.Set("Mdm-Signature", signature)
 	}
+	p.authorize(req)
 	resp, err := p.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("mdmtest: %w", err)
@@ -118,6 +119,8 @@ func (p *Phone) put(ctx context.Context, address, contentType string, message ma
 	switch {
 	case resp.StatusCode == http.StatusOK:
 		return answer, nil
+	case resp.StatusCode == http.StatusUnauthorized && p.identity.account != nil:
+		return nil, &challengedError{req.URL.Path, resp.Header}
 	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden && unrecognized(answer):
 		p.forget()
 		return nil, fmt.Errorf("%w: %s answered %s", ErrLeft, req.URL.Path, resp.Status)

@@ -43,7 +43,7 @@ func (p *Phone) Connect(ctx context.Context) (int, error) {
 		if report == nil {
 			report = map[string]any{"Status": "Idle"}
 		}
-		report["EnrollmentID"] = p.identity.EnrollmentID
+		p.named(report)
 		body, err := p.put(ctx, p.identity.Profile.ServerURL, connectType, report)
 		if err != nil {
 			return n, err

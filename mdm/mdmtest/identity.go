@@ -18,11 +18,19 @@ import (
 
 // Identity is the phone's place in management while a profile is installed.
 type Identity struct {
+	// EnrollmentID is new with each enrollment; empty under Device Enrollment.
 	EnrollmentID string
-	Key          *rsa.PrivateKey
-	Certificate  *x509.Certificate
-	Profile      *EnrollmentProfile
+	// UDID is the device's under Device Enrollment, and empty otherwise.
+	UDID        string
+	Key         *rsa.PrivateKey
+	Certificate *x509.Certificate
+	Profile     *EnrollmentProfile
+
+	account *Account // whose token comes with every request; nil for none
 }
+
+// ID is how the device is called in messages: EnrollmentID, or UDID.
+func (i *Identity) ID() string { return i.EnrollmentID + i.UDID }
 
 // Digest is the SHA-256 of the identity certificate.
 func (i *Identity) Digest() [32]byte { return sha256.Sum256(i.Certificate.Raw) }
@@ -41,7 +49,7 @@ func (p *Phone) ObtainIdentity(ctx context.Context) (*Identity, error) {
 		return nil, ErrNoProfile
 	}
 	if p.waiting.attempt == nil {
-		if p.cfg.Now().Sub(p.waiting.received) > installWindow {
+		if p.waiting.account == nil && p.cfg.Now().Sub(p.waiting.received) > installWindow {
 			p.waiting = nil
 			return nil, ErrProfileExpired
 		}
@@ -49,6 +57,7 @@ func (p *Phone) ObtainIdentity(ctx context.Context) (*Identity, error) {
 		if err != nil {
 			return nil, err
 		}
+		id.account = p.waiting.account
 		p.waiting.attempt = id
 	}
 	id := p.waiting.attempt
@@ -74,6 +83,9 @@ func (p *Phone) attempt(profile *EnrollmentProfile) (*Identity, error) {
 	key, err := rsa.GenerateKey(p.cfg.Random, profile.SCEP.Keysize)
 	if err != nil {
 		return nil, fmt.Errorf("mdmtest: key: %w", err)
+	}
+	if !profile.UserEnrollment() {
+		return &Identity{UDID: p.cfg.UDID, Key: key, Profile: profile}, nil
 	}
 	id, err := p.uuid()
 	if err != nil {

@@ -16,6 +16,7 @@ const installWindow = 8 * time.Minute
 type waitingProfile struct {
 	profile  *EnrollmentProfile
 	received time.Time
+	account  *Account // that fetched it, nil when it was downloaded
 	// attempt is the installation that was begun and not answered to its end.
 	attempt *Identity
 }
@@ -53,8 +54,9 @@ func (p *Phone) Download(ctx context.Context) ([]byte, error) {
 }
 
 // Receive puts a downloaded profile in Settings, where it waits 8 minutes, and
-// replaces the one that waits. What is no signed User Enrollment profile is
-// refused, and the one that waits stays.
+// replaces the one that waits. What is no signed profile of User Enrollment or
+// Device Enrollment is refused, and so is one of User Enrollment on iOS 18 and
+// later; the one that waits stays.
 func (p *Phone) Receive(raw []byte) error {
 	signed, err := cms.VerifyProfile(raw, p.cfg.Roots, p.cfg.Now())
 	if err != nil {
@@ -62,6 +64,9 @@ func (p *Phone) Receive(raw []byte) error {
 	}
 	profile, err := ParseEnrollmentProfile(signed.Content)
 	if err != nil {
+		return err
+	}
+	if err := profile.judgeDownload(p.before(18, 0)); err != nil {
 		return err
 	}
 	p.waiting = &waitingProfile{profile: profile, received: p.cfg.Now()}

@@ -31,11 +31,17 @@ type Config struct {
 	Transport http.RoundTripper
 	// Roots are the anchors that profile signatures chain to.
 	Roots *x509.CertPool
-	// OSVersion defaults to 17.6.1, Product to iPhone15,2, Build to 21G93.
+	// OSVersion defaults to 17.6.1, Product to iPhone15,2, Build to one of that
+	// iOS.
 	OSVersion, Product, Build string
-	// Agent is the browser's user agent; the default is Safari's of iOS 17.6.
+	// UDID and SerialNumber are told under Device Enrollment only. They default to
+	// random ones.
+	UDID, SerialNumber string
+	// Agent is the browser's user agent; the default is that of Safari.
 	Agent     string
 	Signature SignatureShape
+	// Account is for the account-driven ways.
+	Account AccountConfig
 	// TLSIdentity presents the identity to servers that ask for a client
 	// certificate, as iOS does, beside what Signature says. Transport must be an
 	// *http.Transport then; it is cloned.
@@ -62,11 +68,13 @@ type Phone struct {
 	// Safari is the phone's browser.
 	Safari *Browser
 
-	cfg  Config
-	http *http.Client
+	cfg   Config
+	http  *http.Client // presents the identity, when it does
+	plain *http.Client
 
 	waiting  *waitingProfile
 	identity *Identity
+	pending  *Account
 	report   map[string]any // of a command, not yet taken by the server
 	notNow   map[string]bool
 	fails    map[string]bool
@@ -105,20 +113,22 @@ func New(cfg Config) (*Phone, error) {
 	}
 	def(&cfg.OSVersion, "17.6.1")
 	def(&cfg.Product, "iPhone15,2")
-	def(&cfg.Build, "21G93")
-	def(&cfg.Agent, "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Mobile/15E148 Safari/604.1")
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Random == nil {
 		cfg.Random = rand.Reader
 	}
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
 	browser, err := newBrowser(cfg.lossy(cfg.Transport), cfg.Agent)
 	if err != nil {
 		return nil, err
 	}
+	plain := &http.Client{Transport: cfg.lossy(cfg.Transport)}
 	p := &Phone{
-		Safari: browser, cfg: cfg, http: &http.Client{Transport: cfg.lossy(cfg.Transport)},
+		Safari: browser, cfg: cfg, http: plain, plain: plain,
 		notNow: map[string]bool{}, fails: map[string]bool{}, wake: make(chan struct{}, 1),
 	}
 	for _, t := range cfg.NotNow {
@@ -132,8 +142,8 @@ func New(cfg Config) (*Phone, error) {
 
 // forget removes everything that management left on the phone.
 func (p *Phone) forget() {
-	p.identity, p.report = nil, nil
-	p.http = &http.Client{Transport: p.cfg.lossy(p.cfg.Transport)}
+	p.identity, p.report, p.pending = nil, nil, nil
+	p.http = p.plain
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.token, p.magic, p.installed = nil, "", nil

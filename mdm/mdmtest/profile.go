@@ -3,6 +3,7 @@ package mdmtest
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/enrollkit/enrollkit/internal/plist"
 )
@@ -10,9 +11,13 @@ import (
 // EnrollmentProfile is what the phone reads from a profile before it asks its
 // owner to install it.
 type EnrollmentProfile struct {
-	Identifier       string
-	Organization     string
-	ManagedAppleID   string
+	Identifier     string
+	Organization   string
+	ManagedAppleID string
+	// EnrollmentMode and AssignedManagedAppleID are of the account-driven ways.
+	EnrollmentMode, AssignedManagedAppleID string
+	// AccessRights are of Device Enrollment; 0 for none.
+	AccessRights     int
 	Topic            string
 	ServerURL        string
 	CheckInURL       string
@@ -32,8 +37,56 @@ type SCEP struct {
 
 var profileLimits = plist.Limits{Bytes: 1 << 20, Depth: 16, Elements: 5000}
 
-// ParseEnrollmentProfile reads a profile's property list and refuses what iOS
-// 17 refuses under profile-driven User Enrollment.
+// UserEnrollment reports whether it is one of User Enrollment, in which the
+// device does not tell its UDID.
+func (p *EnrollmentProfile) UserEnrollment() bool {
+	return p.ManagedAppleID != "" || p.EnrollmentMode == modeBYOD
+}
+
+// The values of EnrollmentMode.
+const (
+	modeBYOD = "BYOD"
+	modeADDE = "ADDE"
+)
+
+// ErrProfileDriven: iOS 18 and later have no profile-driven User Enrollment.
+var ErrProfileDriven = errors.New("mdmtest: this iOS does not take a downloaded profile for User Enrollment")
+
+// judgeDownload refuses what iOS refuses of a downloaded profile.
+func (p *EnrollmentProfile) judgeDownload(profileDriven bool) error {
+	switch {
+	case p.EnrollmentMode != "" || p.AssignedManagedAppleID != "":
+		return errors.New("mdmtest: a profile with EnrollmentMode was downloaded, and not fetched by an account")
+	case p.ManagedAppleID != "" && !profileDriven:
+		return ErrProfileDriven
+	case p.ManagedAppleID == "" && p.AccessRights == 0:
+		return errors.New("mdmtest: neither ManagedAppleID nor AccessRights in the profile")
+	}
+	return nil
+}
+
+// judgeAccount refuses what iOS refuses of a profile that an account fetched
+// for the version that discovery named.
+func (p *EnrollmentProfile) judgeAccount(version string) error {
+	mode, rights := modeBYOD, false
+	if version == VersionADDE {
+		mode, rights = modeADDE, true
+	}
+	switch {
+	case p.EnrollmentMode != mode:
+		return fmt.Errorf("mdmtest: EnrollmentMode is %q and not %s", p.EnrollmentMode, mode)
+	case p.AssignedManagedAppleID == "":
+		return errors.New("mdmtest: AssignedManagedAppleID is missing")
+	case p.ManagedAppleID != "":
+		return errors.New("mdmtest: ManagedAppleID in an account-driven profile")
+	case rights != slices.Contains(p.MDMPayloadKeys, "AccessRights"):
+		return fmt.Errorf("mdmtest: AccessRights must be there in Device Enrollment only, and EnrollmentMode is %s", mode)
+	}
+	return nil
+}
+
+// ParseEnrollmentProfile reads a profile's property list and refuses what no
+// iOS takes.
 func ParseEnrollmentProfile(content []byte) (*EnrollmentProfile, error) {
 	var top map[string]any
 	if err := plist.Unmarshal(content, profileLimits, &top); err != nil {
@@ -56,6 +109,9 @@ func ParseEnrollmentProfile(content []byte) (*EnrollmentProfile, error) {
 				p.MDMPayloadKeys = append(p.MDMPayloadKeys, k)
 			}
 			p.ManagedAppleID = text(payload, "ManagedAppleID")
+			p.EnrollmentMode = text(payload, "EnrollmentMode")
+			p.AssignedManagedAppleID = text(payload, "AssignedManagedAppleID")
+			p.AccessRights = number(payload, "AccessRights", 0)
 			p.Topic = text(payload, "Topic")
 			p.ServerURL = text(payload, "ServerURL")
 			p.CheckInURL = text(payload, "CheckInURL")

@@ -29,6 +29,9 @@ type Browser struct {
 	agent  string
 	page   *Page
 	failed *url.URL // what could not be reached, until the next page
+
+	callback string    // scheme that ends a web session, "" in Safari
+	handed   *handBack // how it ended
 }
 
 func newBrowser(transport http.RoundTripper, agent string) (*Browser, error) {
@@ -129,6 +132,9 @@ func (b *Browser) get(ctx context.Context, address string, from *url.URL) (*Page
 	if err != nil {
 		return nil, fmt.Errorf("mdmtest: %w", err)
 	}
+	if b.handsBack(req.URL, nil) {
+		return b.page, nil
+	}
 	return b.do(req, from)
 }
 
@@ -171,6 +177,9 @@ func (b *Browser) do(req *http.Request, from *url.URL) (*Page, error) {
 
 // redirected prepares the request that a redirect leads to.
 func (b *Browser) redirected(req *http.Request, via []*http.Request) error {
+	if b.handsBack(req.URL, req.Response) {
+		return http.ErrUseLastResponse
+	}
 	if len(via) >= maxRedirects {
 		return errors.New("too many redirects")
 	}
