@@ -3,6 +3,7 @@ package mdm_test
 import (
 	"crypto/x509"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,6 +51,49 @@ func BenchmarkTokenUpdate(b *testing.B) {
 
 func BenchmarkConnectEmpty(b *testing.B) {
 	benchmark(b, connect, (*device).idle, func(w *world, _ *device) { w.store.Queue = nil })
+}
+
+// BenchmarkConnectAccount is BenchmarkConnectEmpty with a bearer token.
+func BenchmarkConnectAccount(b *testing.B) {
+	w := newWorld(b)
+	d := w.enrolled("alice", by(mdm.WayAccount))
+	w.store.Queue = nil
+	body := encode(b, d.idle())
+	signature := d.sign(b, body)
+	b.ReportAllocs()
+	for b.Loop() {
+		r := w.request(nil, connect, body)
+		r.Header.Set("Mdm-Signature", signature)
+		r.Header.Set("Authorization", "Bearer "+d.token)
+		if rec := w.serve(r); rec.Code != http.StatusOK {
+			b.Fatal(rec.Code)
+		}
+	}
+}
+
+// BenchmarkRefused is what the worst bodies within the bound cost: the check of
+// the identity over all of them, and an end at the first mistake.
+func BenchmarkRefused(b *testing.B) {
+	w := newWorld(b)
+	d := w.enrolled("alice")
+	for name, body := range map[string][]byte{
+		"empty": {}, "P1": hostile(b, "p1-negative-length.bplist"), "P2": hostile(b, "p2-laughs34.bplist"),
+		"depth":      []byte(`<plist version="1.0">` + strings.Repeat("<array>", 9000)),
+		"elements":   []byte(`<plist version="1.0"><array>` + strings.Repeat("<true/>", 9000)),
+		"whitespace": []byte(`<plist version="1.0">` + strings.Repeat(" ", 64<<10-100)),
+	} {
+		b.Run(name, func(b *testing.B) {
+			signature := d.sign(b, body)
+			b.ReportAllocs()
+			for b.Loop() {
+				r := w.request(nil, checkIn, body)
+				r.Header.Set("Mdm-Signature", signature)
+				if rec := w.serve(r); rec.Code != http.StatusBadRequest {
+					b.Fatal(rec.Code)
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkConnectReportAndNext(b *testing.B) {

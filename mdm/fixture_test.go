@@ -25,6 +25,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/enrollkit/enrollkit/internal/appleschema"
+	"github.com/enrollkit/enrollkit/internal/appleschema/schematest"
 	"github.com/enrollkit/enrollkit/internal/cms"
 	"github.com/enrollkit/enrollkit/internal/plist"
 	"github.com/enrollkit/enrollkit/mdm"
@@ -292,7 +294,26 @@ func (w *world) serve(r *http.Request) *httptest.ResponseRecorder {
 
 func (w *world) put(d *device, path string, message map[string]any) *httptest.ResponseRecorder {
 	w.t.Helper()
-	return w.serve(w.request(d, path, encode(w.t, message)))
+	rec := w.serve(w.request(d, path, encode(w.t, message)))
+	w.judge(d, path, rec)
+	return rec
+}
+
+// judge holds what a device is answered against Apple's schema.
+func (w *world) judge(d *device, path string, rec *httptest.ResponseRecorder) {
+	w.t.Helper()
+	target := appleschema.Target{}
+	if d.udid {
+		target.Enrollment = appleschema.DeviceEnrollment
+	}
+	switch {
+	case rec.Body.Len() == 0:
+	case path == connect && rec.Code == http.StatusOK:
+		schematest.Command(w.t, rec.Body.Bytes(), target)
+	default:
+		require.Equal(w.t, "application/json", rec.Header().Get("Content-Type"))
+		schematest.JSON(w.t, appleschema.KindError, "", rec.Body.Bytes(), target)
+	}
 }
 
 // commandIn is the CommandUUID of an answer, "" for an empty one.
