@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -59,16 +61,30 @@ func baseURL(listener net.Listener) *url.URL {
 
 // newHTTPServer bounds what a client may take. The portal's live pages extend
 // their own write deadline.
-func newHTTPServer(handler http.Handler, errors *log.Logger) *http.Server {
+func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
-		ErrorLog:          errors,
+		ErrorLog:          log.New(&serverLog{logger}, "", 0),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 	}
+}
+
+// serverLog writes what net/http complains about. That a browser does not trust
+// the development CA is nothing to warn of.
+type serverLog struct{ logger *slog.Logger }
+
+// Write implements io.Writer.
+func (l *serverLog) Write(message []byte) (int, error) {
+	level := slog.LevelWarn
+	if bytes.Contains(message, []byte("TLS handshake error")) {
+		level = slog.LevelInfo
+	}
+	l.logger.Log(context.Background(), level, string(bytes.TrimSpace(message)))
+	return len(message), nil
 }
 
 // ownTransport reaches this server under any name that it may have outside, and

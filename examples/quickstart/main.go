@@ -23,8 +23,9 @@ import (
 	"time"
 )
 
-// onceLimit bounds a run with -once.
-const onceLimit = 2 * time.Minute
+// onceLimit bounds the story of a run with -once, which is over after 2 minutes
+// with all that comes before and after.
+const onceLimit = 100 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -143,7 +143,7 @@ func (s *server) web(clocks enroll.Clocks, authorities *authorities, worker *pus
 	mux.Handle("/idp/", provider)
 	mux.HandleFunc("GET /state", s.state)
 	mux.Handle("GET /{$}", http.RedirectHandler(enroll.DefaultPrefix, http.StatusSeeOther))
-	web := newHTTPServer(onlyOurHost(s.base, mux), slog.NewLogLogger(s.log.Handler(), slog.LevelInfo))
+	web := newHTTPServer(onlyOurHost(s.base, mux), s.log)
 	web.RegisterOnShutdown(portal.Close)
 	return web, nil
 }

@@ -2,12 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -332,16 +332,74 @@ func TestDataDirectory(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, other.do(http.MethodGet, "https://mdm.example.com/", nil).StatusCode)
 }
 
+// announcing tells when the answer to a path has begun.
+type announcing struct {
+	http.RoundTripper
+	path  string
+	begun chan struct{}
+}
+
+func (a *announcing) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := a.RoundTripper.RoundTrip(r)
+	if r.URL.Path == a.path {
+		close(a.begun)
+	}
+	return resp, err
+}
+
 func TestStopEndsLivePages(t *testing.T) {
 	w := open(t)
-	p := w.signedIn()
-	events, err := p.Safari.Page().URL.Parse("events")
-	require.NoError(t, err)
-	ended := make(chan error, 1)
+	live := &announcing{w.server.transport, "/enroll/events", make(chan struct{})}
+	p := w.signedIn(func(c *mdmtest.Config) { c.Transport = live })
+	page := make(chan *mdmtest.Page, 1)
 	go func() {
-		_, err := p.Safari.Open(context.WithoutCancel(t.Context()), events.String())
-		ended <- err
+		got, err := p.Safari.Open(t.Context(), w.server.portal()+"/events")
+		if err != nil {
+			t.Error(err)
+		}
+		page <- got
 	}()
+	<-live.begun
 	w.server.close()
-	<-ended
+	require.Equal(t, "text/event-stream", (<-page).ContentType)
+}
+
+// listensAt is a listener as far as its address goes.
+type listensAt struct {
+	net.Listener
+	at string
+}
+
+func (l listensAt) Addr() net.Addr  { return l }
+func (l listensAt) Network() string { return "tcp" }
+func (l listensAt) String() string  { return l.at }
+
+func TestBaseURLOfTheListener(t *testing.T) {
+	for at, want := range map[string]string{
+		"127.0.0.1:8443": "https://127.0.0.1:8443", "192.0.2.1:443": "https://192.0.2.1", "[::1]:8443": "https://[::1]:8443",
+		"0.0.0.0:8443": "https://127.0.0.1:8443", "[::]:8443": "https://127.0.0.1:8443",
+	} {
+		require.Equal(t, want, baseURL(listensAt{at: at}).String())
+	}
+	open(t, "-addr", ":0").enrolled()
+	open(t, "-addr", "localhost:0").enrolled()
+}
+
+// The port is chosen once for a data directory, and again when it is taken.
+func TestPortIsKept(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, "-data", dir)
+	first := w.server.base.Host
+	w.server.close()
+	w = open(t, "-data", dir)
+	require.Equal(t, first, w.server.base.Host)
+	w.server.close()
+
+	taken, err := net.Listen("tcp", first)
+	require.NoError(t, err)
+	w = open(t, "-data", dir)
+	require.NotEqual(t, first, w.server.base.Host)
+	w.server.close()
+	require.NoError(t, taken.Close())
+	require.Equal(t, first, open(t, "-data", dir).server.base.Host)
 }

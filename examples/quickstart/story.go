@@ -21,9 +21,13 @@ func (s *server) story(ctx context.Context, tell *teller, user string) (err erro
 	begun := time.Now()
 	at := "signin" // the step that is tried
 	defer func() {
-		if err != nil {
-			tell.failed(at, err)
+		if err == nil {
+			return
 		}
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		tell.failed(at, err)
 	}()
 	done := func(d detail, next string) {
 		tell.step(at, d)
