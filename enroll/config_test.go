@@ -58,6 +58,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"Tickets", "Sessions", "States", "Users", "Provisioner", "Authenticator", "Signer", "CookieKeys", "Organization", "Identifier", "Topic",
 	}, mistakes(enroll.Config{BaseURL: "https://mdm.example.com"}))
 
+	whole := minimal(t)
 	for name, c := range map[string]struct {
 		field string
 		edit  func(*enroll.Config)
@@ -89,7 +90,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"a root that is none":    {"Roots[0]", func(c *enroll.Config) { c.Roots = []*x509.Certificate{nil} }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := minimal(t)
+			cfg := whole
 			c.edit(&cfg)
 			require.Equal(t, []string{c.field}, mistakes(cfg))
 		})

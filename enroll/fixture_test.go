@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -72,17 +73,25 @@ func (w *watcher) TicketMoved(_ context.Context, t enroll.Ticket) {
 	}
 }
 
+// authority is the root of all tests: making its key takes a while.
+var authority = sync.OnceValues(func() (*ca.CA, error) {
+	root, key, err := ca.NewRoot("Example", 24*time.Hour, time.Now(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return ca.New(ca.Config{Certificate: root, Key: key})
+})
+
 // newSigner makes a signer of profiles and the root that it chains to.
 func newSigner(t testing.TB, now func() time.Time) (*profile.Signer, *x509.Certificate) {
 	t.Helper()
-	root, rootKey, err := ca.NewRoot("Example", 24*time.Hour, now(), rand.Reader)
-	require.NoError(t, err)
-	authority, err := ca.New(ca.Config{Certificate: root, Key: rootKey, Now: now})
+	authority, err := authority()
 	require.NoError(t, err)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	leaf, err := authority.IssueSigning(key.Public(), "Example profiles", 12*time.Hour)
 	require.NoError(t, err)
+	root := authority.Chain()[0]
 	signer, err := profile.NewSigner(key, []*x509.Certificate{leaf, root})
 	require.NoError(t, err)
 	signer.Now = now

@@ -29,11 +29,9 @@ type issuer struct {
 	err    error
 }
 
-func newIssuer(t testing.TB, now func() time.Time) *issuer {
+func newIssuer(t testing.TB) *issuer {
 	t.Helper()
-	root, key, err := ca.NewRoot("Devices", 24*time.Hour, now(), rand.Reader)
-	require.NoError(t, err)
-	authority, err := ca.New(ca.Config{Certificate: root, Key: key, Now: now})
+	authority, err := authority()
 	require.NoError(t, err)
 	return &issuer{ca: authority}
 }
@@ -70,7 +68,7 @@ func key(name string) [32]byte { return sha256.Sum256([]byte(name)) }
 
 func TestRedeem(t *testing.T) {
 	w := newWorld(t)
-	devices := newIssuer(t, w.clock.Now)
+	devices := newIssuer(t)
 	b := w.browser(iPhone17)
 	b.signIn("alice@example.com")
 	first, second := b.challenge(), b.challenge()
@@ -128,7 +126,7 @@ func TestRedeem(t *testing.T) {
 
 func TestRedeemByManyKeys(t *testing.T) {
 	w := newWorld(t)
-	devices := newIssuer(t, w.clock.Now)
+	devices := newIssuer(t)
 	b := w.browser(iPhone17)
 	b.signIn("alice@example.com")
 	challenge := b.challenge()
@@ -164,7 +162,7 @@ func TestRedeemThatBreaks(t *testing.T) {
 		store.Store = c.Tickets.(*memory.Store)
 		c.Tickets = store
 	})
-	devices := newIssuer(t, w.clock.Now)
+	devices := newIssuer(t)
 	b := w.browser(iPhone17)
 	b.signIn("alice@example.com")
 	challenge := b.challenge()
