@@ -121,8 +121,8 @@ func (t table) read(schema string, digest io.Writer) ([]node, error) {
 		}
 	}
 	slices.SortFunc(nodes, func(a, b node) int { return strings.Compare(a.name, b.name) })
-	for i := range nodes[1:] {
-		if nodes[i].name == nodes[i+1].name {
+	for i := 1; i < len(nodes); i++ {
+		if nodes[i-1].name == nodes[i].name {
 			return nil, fmt.Errorf("%s has %s twice", t.name, nodes[i].name)
 		}
 	}
