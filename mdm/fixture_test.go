@@ -249,7 +249,7 @@ func (w *world) identified(user string, edit ...func(*identity)) *device {
 	}
 	w.store.issue(d.digest, i)
 	d.udid = i.Way.Mode() == mdm.ModeDevice
-	if i.Way == mdm.WayAccount || i.Way == mdm.WayAccountDevice {
+	if i.Way.Account() {
 		d.token = "token-" + d.id
 		w.store.grant(d.token, token{Ticket: i.Ticket})
 	}

@@ -123,7 +123,7 @@ func (s *store) device(f from) (*identity, *record, error) {
 // the first Authenticate it is the ticket's, and after a half-made enrollment
 // still so.
 func (s *store) authorized(i *identity, f from) bool {
-	if i.Way != mdm.WayAccount && i.Way != mdm.WayAccountDevice {
+	if !i.Way.Account() {
 		return true
 	}
 	t := s.Tokens[string(f.bearer[:])]
