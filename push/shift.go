@@ -195,8 +195,8 @@ func (s *shift) judge(ctx context.Context, o outcome) Result {
 		r.Retry = r.At.Add(s.pause(ctx, 0, o.err))
 		return r
 	case topic || errors.Is(o.err, ErrTarget):
-		// This device only, and nothing that time heals.
-		r.Retry = r.At.Add(s.cfg.RetryMax)
+		// This device only. It takes a person, who may be quick.
+		s.later(&r, 0)
 		s.log(ctx, slog.LevelError, r, o.err)
 		return r
 	case o.err == nil && verdict == VerdictAccepted:

@@ -44,9 +44,9 @@ type WorkerConfig struct {
 	// attempt is cut off after half of it. The default is a minute.
 	Lease time.Duration
 	// RetryMin and RetryMax bound the pause before a device is tried again, which
-	// doubles with each attempt. The defaults are 10 seconds and an hour. A
-	// device is not given up: the last to stop trying is a Retry-After that is
-	// longer.
+	// doubles with each attempt. The defaults are 10 seconds and an hour. When
+	// APNs says Retry-After and that is longer, it counts, up to 24 hours. No
+	// device is given up.
 	RetryMin, RetryMax time.Duration
 	// PauseMin and PauseMax bound the pauses of the whole Worker, see
 	// Observer.Paused, in the same way. The defaults are 10 seconds and 5

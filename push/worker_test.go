@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -184,7 +185,7 @@ func TestWorkerOneDeviceDelaysNoOther(t *testing.T) {
 
 		require.Equal(t, 429, p.store.row(busy).last.Status)
 		require.Equal(t, p.start.Add(time.Hour).UTC(), p.store.row(busy).last.Retry)
-		require.Equal(t, p.start.Add(time.Hour).UTC(), p.store.row(strange).last.Retry)
+		require.WithinRange(t, p.store.row(strange).last.Retry, p.start.Add(5*time.Second), p.start.Add(10*time.Second))
 		require.False(t, p.store.row(strange).last.Dead)
 		require.Zero(t, p.store.row(slow).results, "it is still waited for")
 
@@ -342,6 +343,50 @@ func TestWorkerKeepsTokensOfAWholeFleet(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWorkerWithACertificateOfAnotherTopic: nothing is sent and nothing forgotten,
+// and all is well again with the right one.
+func TestWorkerWithACertificateOfAnotherTopic(t *testing.T) {
+	var swap swapped
+	inPlant(t, func(c *push.WorkerConfig) { swap.Pusher, c.Pusher = c.Pusher, &swap }, func(t *testing.T, p *plant) {
+		created, err := push.ParseCertificate(issue(t, p.apns, "com.apple.mgmt.External.other"))
+		require.NoError(t, err)
+		right := swap.Pusher
+		swap.use(newClient(t, p.apns, over(p.net), func(c *push.ClientConfig) { c.Certificate = created }))
+		p.want(devices(500)...)
+		p.pass(time.Minute)
+		require.Zero(t, p.apns.Requests())
+		require.Zero(t, p.net.dialed())
+		require.Len(t, p.store.pending(), 500)
+		require.Equal(t, 500, p.store.tokens())
+		require.True(t, strings.Contains(p.log.String(), "level=ERROR"))
+		require.True(t, strings.Contains(p.log.String(), "renew the certificate"))
+
+		swap.use(right)
+		p.pass(2 * time.Minute)
+		require.Empty(t, p.store.pending())
+		require.Len(t, p.reached(), 500)
+	})
+}
+
+// swapped is a Pusher that is another one from time to time.
+type swapped struct {
+	mu sync.Mutex // guards the field below
+	push.Pusher
+}
+
+func (s *swapped) use(p push.Pusher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Pusher = p
+}
+
+func (s *swapped) Push(ctx context.Context, target push.Target) (push.Answer, error) {
+	s.mu.Lock()
+	p := s.Pusher
+	s.mu.Unlock()
+	return p.Push(ctx, target)
 }
 
 // TestWorkerStopsWhenRefused: nothing is sent but one push now and then, until the
