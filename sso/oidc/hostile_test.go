@@ -105,6 +105,18 @@ func TestCodeOfAnotherAttempt(t *testing.T) {
 	require.ErrorIs(t, err, sso.ErrCallback, "the wrong verifier has spent the code")
 }
 
+// A provider that refuses a code in words of its own refuses the code, not us.
+func TestCodeIsRefusedInOtherWords(t *testing.T) {
+	w := newWorld(t, nil)
+	w.idp.Break(ssotest.OddRefusal)
+	a, query := w.attempt()
+	_, err := w.rp.Finish(t.Context(), request(), a.Secret, query)
+	require.NoError(t, err)
+	_, err = w.rp.Finish(t.Context(), request(), a.Secret, query)
+	require.ErrorIs(t, err, sso.ErrCallback)
+	require.NotErrorIs(t, err, sso.ErrUnavailable)
+}
+
 // Whoever comes first with a code gets in, and nobody else.
 func TestHostile18ParallelCallbacks(t *testing.T) {
 	w := newWorld(t, nil)

@@ -227,10 +227,22 @@ func (p *Provider) exchange(ctx context.Context, rp *remote, r sso.Request, code
 	}
 	status := answer.Response.StatusCode
 	p.cfg.Logger.WarnContext(ctx, "provider refused the code", "status", status, "code", short(answer.ErrorCode))
-	if status == http.StatusBadRequest && answer.ErrorCode == "invalid_grant" {
+	if refusesCode(status, answer.ErrorCode) {
 		return nil, fmt.Errorf("%w: provider refused the code", sso.ErrCallback)
 	}
 	return nil, fmt.Errorf("oidc: token endpoint: %w: status %d, error %q", sso.ErrUnavailable, status, short(answer.ErrorCode))
+}
+
+// refusesCode is true for invalid_grant (RFC 6749, section 5.2), and for what some
+// providers say in its place; the codes that blame the configuration or the
+// provider itself are no fault of the callback.
+func refusesCode(status int, code string) bool {
+	switch code {
+	case "", "invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+		"server_error", "temporarily_unavailable", "slow_down":
+		return false
+	}
+	return status == http.StatusBadRequest || status == http.StatusForbidden
 }
 
 const (

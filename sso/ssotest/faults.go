@@ -136,6 +136,9 @@ const (
 	TokenRedirect           Fault = "token endpoint redirects to a link-local address"
 	// TokenTattles: the token endpoint refuses and repeats what it was sent.
 	TokenTattles Fault = "token endpoint repeats secrets"
+	// OddRefusal: codes are refused with status 403 and an error that no
+	// specification has.
+	OddRefusal Fault = "codes refused in words of its own"
 )
 
 // Break makes the provider do these things wrong, from now on and in addition to

@@ -44,7 +44,7 @@ var elsewhere = []ssotest.Fault{
 	ssotest.HTMLDiscovery, ssotest.DiscoveryRedirect, ssotest.DiscoveryIssuerMismatch, ssotest.DiscoveryPlainEndpoints,
 	ssotest.DiscoveryPlainPKCE, ssotest.DiscoveryWeakAlgs, ssotest.DiscoveryNoEndpoints, ssotest.KeysDown, ssotest.SlowKeys,
 	ssotest.GiantKeys, ssotest.HTMLKeys, ssotest.ManyKeys, ssotest.WeakKey, ssotest.KeysEmpty, ssotest.TokenDown, ssotest.SlowToken,
-	ssotest.GiantToken, ssotest.HTMLToken, ssotest.TokenRedirect, ssotest.TokenTattles,
+	ssotest.GiantToken, ssotest.HTMLToken, ssotest.TokenRedirect, ssotest.TokenTattles, ssotest.OddRefusal,
 }
 
 // parts takes a token apart without trusting it.

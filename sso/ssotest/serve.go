@@ -296,6 +296,10 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
 	if !known || g.clientID != clientID || g.redirectURI != r.PostForm.Get("redirect_uri") ||
 		p.cfg.Now().Sub(g.at) > codeLifetime || subtle.ConstantTimeCompare([]byte(challenge), []byte(g.challenge)) != 1 {
+		if p.broken(OddRefusal) {
+			fail(http.StatusForbidden, "invalid_code")
+			return
+		}
 		fail(http.StatusBadRequest, "invalid_grant")
 		return
 	}
