@@ -138,3 +138,30 @@ func FuzzClaims(f *testing.F) {
 		require.Equal(t, claims, same)
 	})
 }
+
+func TestCommonCheck(t *testing.T) {
+	good := with("a").Common
+	good.DisplayName, good.Description, good.Organization = "Work", "What it is for", "Example Inc."
+	require.NoError(t, good.Check())
+	for name, c := range map[string]struct {
+		change func(*profile.Common)
+		path   string
+	}{
+		"no type":           {func(c *profile.Common) { c.Type = "" }, "PayloadType"},
+		"no UUID":           {func(c *profile.Common) { c.UUID = "" }, "PayloadUUID"},
+		"version 2":         {func(c *profile.Common) { c.Version = 2 }, "PayloadVersion"},
+		"no reverse domain": {func(c *profile.Common) { c.Identifier = "sso" }, "PayloadIdentifier"},
+		"control character": {func(c *profile.Common) { c.DisplayName = "a\x00" }, "PayloadDisplayName"},
+		"not UTF-8":         {func(c *profile.Common) { c.Description = "\xff" }, "PayloadDescription"},
+		"300 characters":    {func(c *profile.Common) { c.Organization = strings.Repeat("ä", 300) }, "PayloadOrganization"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := good
+			c.change(&bad)
+			violations := slices.Collect(profile.Violations(bad.Check()))
+			require.Len(t, violations, 1)
+			require.Equal(t, c.path, violations[0].Path)
+		})
+	}
+	require.Len(t, slices.Collect(profile.Violations(profile.Common{}.Check())), 4, "every mistake at once")
+}
