@@ -40,7 +40,7 @@ var arrows = table{
 	"storage":                            {"jit", "sso", "mdm", "enroll", "push"},
 	"storage/memory":                     {"jit", "sso", "mdm", "enroll", "push", "storage"},
 	"storage/sqlite":                     {"jit", "sso", "mdm", "enroll", "push", "storage"},
-	"storage/storagetest":                {"jit", "sso", "mdm", "enroll", "push", "storage"},
+	"storage/storagetest":                {"jit", "sso", "mdm", "enroll", "push", "storage", "storage/memory"},
 }
 
 // owners are the only packages that import these modules.

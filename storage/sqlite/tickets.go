@@ -30,6 +30,11 @@ func (s *Store) IssueTicket(ctx context.Context, k enroll.Ticket, previous [32]b
 		if err != nil || known {
 			return err
 		}
+		if _, err := t.exec(`UPDATE challenges SET void = 1 WHERE ticket IN
+			(SELECT seq FROM tickets WHERE session IN (?, ?) AND state NOT IN ('enrolled', 'superseded'))`,
+			k.Session[:], previous[:]); err != nil {
+			return err
+		}
 		// A device that has authenticated may still finish.
 		if _, err := t.exec(`UPDATE identities SET replaced = 1 WHERE enrollment IS NULL AND ticket IN
 			(SELECT seq FROM tickets WHERE session IN (?, ?) AND state NOT IN ('enrolled', 'superseded'))`,
@@ -135,7 +140,7 @@ func (t *tx) presented(challenged, key [32]byte, now time.Time) (challenge, erro
 	var by []byte
 	var state enroll.TicketState
 	found, err := t.get(`SELECT c.ticket, c.download, c.expires, c.key, c.certificate, t.state, t.user_id, t.way
-		FROM challenges c JOIN tickets t ON t.seq = c.ticket WHERE c.digest = ? AND c.void = 0 AND t.state <> 'superseded'`,
+		FROM challenges c JOIN tickets t ON t.seq = c.ticket WHERE c.digest = ? AND c.void = 0`,
 		args{challenged[:]}, &c.ticket, &c.download, (*when)(&c.expires), &by, &c.certificate, &state, &c.user, &c.way)
 	c.redeemed = by != nil
 	switch {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/storage/memory"
 )
 
 func session(name string) enroll.Session {
@@ -24,6 +25,7 @@ func sessionClauses() []clause[enroll.SessionStore] {
 		{name: "cancelled call changes nothing", rule: `A call whose context is over returns an error and changes nothing.`, check: sessionsCancelled},
 		{name: "survives reopening", rule: `PutSession is durable when it returns: nobody is signed out by a restart, and
 			what ended stays ended.`, durable: true, check: sessionsReopen},
+		crashClause("sessions", sessionScript(), func() enroll.SessionStore { return memory.New() }),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/sso"
+	"github.com/enrollkit/enrollkit/storage/memory"
 )
 
 func stateClauses() []clause[sso.StateStore] {
@@ -20,6 +21,7 @@ func stateClauses() []clause[sso.StateStore] {
 		{name: "cancelled call changes nothing", rule: `A call whose context is over returns an error and changes nothing.`, check: statesCancelled},
 		{name: "survives reopening", rule: `OpenState and ConsumeState are durable when they return: a person who signs in
 			while the server restarts gets through, and a used callback stays used.`, durable: true, check: statesReopen},
+		crashClause("states", stateScript(), func() sso.StateStore { return memory.New() }),
 	}
 }
 

@@ -55,6 +55,9 @@ func Whole[S storage.Store](open func(place string) (S, error)) Suite {
 
 // Run runs the clauses as subtests of t.
 func Run(t *testing.T, s Suite) {
+	if os.Getenv(childPlace) != "" {
+		t.Fatal("storagetest: TestMain does not call storagetest.Main")
+	}
 	for _, p := range s.parts() {
 		t.Run(p.name, func(t *testing.T) {
 			for _, c := range p.clauses {
@@ -87,7 +90,7 @@ func (s Suite) parts() []part {
 		makePart(s, "users", s.Users, userClauses()),
 		makePart(s, "states", s.States, stateClauses()),
 		makePart(s, "sessions", s.Sessions, sessionClauses()),
-		makePart(s, "devices", s.Devices, deviceClauses(s)),
+		makePart(s, "devices", s.Devices, deviceClauses()),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/jit"
+	"github.com/enrollkit/enrollkit/storage/memory"
 )
 
 // alice is a profile as sign-in makes it.
@@ -41,6 +42,7 @@ func userClauses() []clause[jit.Store] {
 		{name: "cancelled call changes nothing", rule: `A call whose context is over returns an error and changes nothing.`, check: usersCancelled},
 		{name: "survives reopening", rule: `When Provision or Suspend has returned, the record is there after the process
 			ends.`, durable: true, check: usersReopen},
+		crashClause("users", userScript(), func() jit.Store { return memory.New() }),
 	}
 }
 
