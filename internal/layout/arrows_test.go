@@ -29,7 +29,7 @@ var arrows = table{
 	"mdm/command":                        {},
 	"mdm/policy":                         {"jit", "profile", "mdm", "mdm/command"},
 	"mdm/mdmtest":                        {"enroll/scep/sceptest", "enroll/esso", "enroll/machineinfo", "enroll/machineinfo/machineinfotest"},
-	"enroll":                             {"jit", "profile", "sso", "mdm", "enroll/scep"},
+	"enroll":                             {"jit", "profile", "sso", "mdm", "enroll/scep", "enroll/machineinfo"},
 	"enroll/esso":                        {"profile"},
 	"enroll/ca":                          {},
 	"enroll/discovery":                   {},
