@@ -13,6 +13,25 @@
 //	err = phone.AwaitPush(ctx) // the push service calls Wake
 //	_, err = phone.Connect(ctx)
 //
+// # By an account
+//
+// With a device identity from package machineinfotest the phone enrolls by a work
+// account as well, from iOS 15 on: by User Enrollment or Device Enrollment, with
+// both ways of authentication, as discovery and challenge say.
+//
+//	phone, err := mdmtest.New(mdmtest.Config{
+//		Transport: transport, Roots: roots, OSVersion: "26.1",
+//		Account: mdmtest.AccountConfig{Device: device},
+//	})
+//	…
+//	account, err := phone.EnrollAccount(ctx, "ada@example.com", "ada", "password")
+//	_, err = phone.Connect(ctx) // ErrSignIn: phone.SignInAgain
+//
+// [Phone.EnrollAccount] goes through [Phone.Discover], [Account.RequestChallenge],
+// [Account.SignIn], [Account.RequestToken], [Account.RequestProfile] and
+// [Phone.Install], which a test may call one by one. What is downloaded in Safari
+// is judged by the iOS too: from 18 on it is Device Enrollment or nothing.
+//
 // # What goes wrong
 //
 // [Config] has a knob for each way in which devices, people and networks differ
