@@ -103,8 +103,8 @@ func (s *sealer) open(text string, v any) error {
 	if len(text) > maxSealed {
 		return errSeal
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil {
+	b, ok := decode(text)
+	if !ok {
 		return errSeal
 	}
 	for _, aead := range s.keys {
@@ -118,4 +118,14 @@ func (s *sealer) open(text string, v any) error {
 		}
 	}
 	return errSeal
+}
+
+// decode reads base64 in the one form in which it was written: the package's
+// decoder lets line breaks pass.
+func decode(text string) ([]byte, bool) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return b, err == nil
 }

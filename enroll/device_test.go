@@ -173,7 +173,7 @@ func FuzzUserAgent(f *testing.F) {
 		// One more product makes another browser of Safari, and nothing else:
 		// device and system stay.
 		if a.App == "" && a.Device != "" && len(s) < 900 {
-			b := enroll.ParseAgent(s + " Frobnicator/1.0")
+			b := enroll.ParseAgent("Frobnicator/1.0 " + s)
 			if b.Device != a.Device || b.App == "" {
 				t.Fatalf("%+v became %+v", a, b)
 			}

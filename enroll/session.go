@@ -71,8 +71,8 @@ func (p *Portal) session(ctx context.Context, id [32]byte) (Session, jit.User, e
 
 // sessionID is the ID of the session with this cookie.
 func sessionID(value string) (id [32]byte, ok bool) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
-	if err != nil || len(raw) != sessionBytes {
+	raw, ok := decode(value)
+	if !ok || len(raw) != sessionBytes {
 		return id, false
 	}
 	return sha256.Sum256(raw), true
