@@ -119,7 +119,7 @@ func TestCodeIsRefusedInOtherWords(t *testing.T) {
 
 // Whoever comes first with a code gets in, and nobody else.
 func TestHostile18ParallelCallbacks(t *testing.T) {
-	w := newWorld(t, nil)
+	w := inProcess(t, nil)
 	a, query := w.attempt()
 	var in atomic.Int32
 	var wg sync.WaitGroup
@@ -138,7 +138,7 @@ func TestHostile18ParallelCallbacks(t *testing.T) {
 }
 
 func TestHostile19ProviderRefuses(t *testing.T) {
-	w := newWorld(t, nil)
+	w := inProcess(t, nil)
 	a, query := w.attempt()
 	for code, c := range map[string]struct {
 		reason sso.Reason
@@ -175,7 +175,7 @@ func TestHostile19ProviderRefuses(t *testing.T) {
 }
 
 func TestHostile20Parameters(t *testing.T) {
-	w := newWorld(t, nil)
+	w := inProcess(t, nil)
 	a, query := w.attempt()
 	w.refusesEach(map[string]answer{
 		"two codes":            {a.Secret, with(query, "code", query.Get("code"), "b")},
@@ -253,7 +253,7 @@ func TestHostile21And22Checks(t *testing.T) {
 
 // A thousand tokens under unknown key ids, in 100 seconds.
 func TestHostile21UnknownKeys(t *testing.T) {
-	w := newWorld(t, nil)
+	w := inProcess(t, nil)
 	require.NoError(t, w.rp.Ready(t.Context()))
 	require.Equal(t, 1, w.idp.Requests("jwks"))
 	for i := range 1000 {
@@ -273,7 +273,7 @@ func TestHostile21UnknownKeys(t *testing.T) {
 // A key that is new is found, one that is withdrawn is forgotten, and a key
 // endpoint that is down is not the person's fault.
 func TestKeysRotate(t *testing.T) {
-	w := newWorld(t, nil)
+	w := inProcess(t, nil)
 	rotate := func() {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		require.NoError(t, err)
@@ -375,6 +375,7 @@ func TestHostile26DistributedClaimsAreNotFetched(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]bool{u.Host: true}, transport.hosts)
 
+	w.idp.Repair()
 	w.idp.Break(ssotest.GroupsMany)
 	id, err = w.signIn()
 	require.NoError(t, err)
