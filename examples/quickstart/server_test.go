@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,10 +30,18 @@ type world struct {
 	server *server
 }
 
+// open starts a server. Without -data it has a new directory, with keys that were
+// made before: making them is most of a start.
 func open(t *testing.T, args ...string) *world {
 	t.Helper()
 	if !slices.Contains(args, "-data") {
-		args = append(args, "-data", t.TempDir())
+		dir := t.TempDir()
+		keys, err := madeKeys()
+		require.NoError(t, err)
+		for name, content := range keys {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name), content, 0o600))
+		}
+		args = append(args, "-data", dir)
 	}
 	o, err := parse(append([]string{"-addr", "127.0.0.1:0"}, args...), io.Discard)
 	require.NoError(t, err)
@@ -41,6 +50,29 @@ func open(t *testing.T, args ...string) *world {
 	t.Cleanup(s.close)
 	return &world{t, s}
 }
+
+// madeKeys are the files of authorities that tests share.
+var madeKeys = sync.OnceValues(func() (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "quickstart-keys-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := openAuthorities(dir); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+})
 
 // do sends a request to the listener, whatever its host.
 func (w *world) do(method, address string, body io.Reader, edit ...func(*http.Request)) *http.Response {
@@ -173,7 +205,9 @@ func TestASecondDownloadChangesDownloadsOnly(t *testing.T) {
 
 func TestARefusedRequestChangesNothing(t *testing.T) {
 	w := open(t)
-	w.enrolled()
+	p := w.enrolled()
+	_, err := w.server.pushes.await(t.Context(), p.Identity().EnrollmentID)
+	require.NoError(t, err)
 	base := w.server.base.String()
 	before := w.state()
 	for name, c := range map[string]struct {

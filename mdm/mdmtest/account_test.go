@@ -275,6 +275,7 @@ func TestMachineInformation(t *testing.T) {
 // The phone refuses what iOS refuses of a profile.
 func TestAccountProfiles(t *testing.T) {
 	a, other := newAccounts(t), newAccounts(t)
+	other.stranger()
 	unsigned := func(a *accounts) func(profile.EnrollmentConfig) []byte {
 		return func(cfg profile.EnrollmentConfig) []byte {
 			p, err := profile.AccountUserEnrollment(cfg)

@@ -127,6 +127,7 @@ func TestNextDownloadReplacesTheWaitingProfile(t *testing.T) {
 func TestReceiveRefusesAndKeepsWhatWaits(t *testing.T) {
 	w := newWorld(t)
 	stranger := newWorld(t)
+	stranger.stranger()
 	good := w.profile("good")
 	edited := bytes.Replace(good, []byte("alice@example.com"), []byte("mallo@example.com"), 1)
 	require.NotEqual(t, good, edited)

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,33 +56,62 @@ type redeemed struct {
 	cert *x509.Certificate
 }
 
+// parts are what all worlds have in common, since keys take time to make.
+type parts struct {
+	now              time.Time
+	signing, devices *ca.CA
+	signer           *profile.Signer
+	key              *rsa.PrivateKey // of ra
+	ra               *x509.Certificate
+}
+
+var madeParts = sync.OnceValues(makeParts)
+
+func makeParts() (p parts, err error) {
+	p.now = time.Now()
+	authority := func(name string) (*ca.CA, error) {
+		cert, key, err := ca.NewRoot(name, time.Hour, p.now, rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		return ca.New(ca.Config{Certificate: cert, Key: key})
+	}
+	if p.signing, err = authority("profiles"); err != nil {
+		return p, err
+	}
+	if p.devices, err = authority("devices"); err != nil {
+		return p, err
+	}
+	if p.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		return p, err
+	}
+	leaf, err := p.signing.IssueSigning(p.key.Public(), "Example", time.Hour)
+	if err != nil {
+		return p, err
+	}
+	if p.signer, err = profile.NewSigner(p.key, []*x509.Certificate{leaf, p.signing.Chain()[0]}); err != nil {
+		return p, err
+	}
+	p.ra, err = p.devices.IssueRA(p.key.Public(), "Example RA", time.Hour)
+	return p, err
+}
+
+// stranger makes the world sign profiles by an authority that no other trusts.
+func (w *world) stranger() {
+	w.t.Helper()
+	p, err := makeParts()
+	require.NoError(w.t, err)
+	w.signer = p.signer
+}
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, now: time.Now(), redeemed: map[string]redeemed{}}
-	authority := func(name string) *ca.CA {
-		cert, key, err := ca.NewRoot(name, time.Hour, w.now, rand.Reader)
-		require.NoError(t, err)
-		a, err := ca.New(ca.Config{Certificate: cert, Key: key})
-		require.NoError(t, err)
-		return a
-	}
-	pool := func(a *ca.CA) *x509.CertPool {
-		p := x509.NewCertPool()
-		p.AddCert(a.Chain()[0])
-		return p
-	}
-	signing, devices := authority("profiles"), authority("devices")
-	w.trusted, w.identity = pool(signing), pool(devices)
-
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	p, err := madeParts()
 	require.NoError(t, err)
-	leaf, err := signing.IssueSigning(key.Public(), "Example", time.Hour)
-	require.NoError(t, err)
-	w.signer, err = profile.NewSigner(key, []*x509.Certificate{leaf, signing.Chain()[0]})
-	require.NoError(t, err)
-	ra, err := devices.IssueRA(key.Public(), "Example RA", time.Hour)
-	require.NoError(t, err)
-	service, err := scep.New(scep.Config{Issuer: devices, Redeemer: w, RA: ra, RAKey: key, Logger: slog.New(slog.DiscardHandler)})
+	w := &world{t: t, now: p.now, signer: p.signer, redeemed: map[string]redeemed{}, trusted: x509.NewCertPool(), identity: x509.NewCertPool()}
+	w.trusted.AddCert(p.signing.Chain()[0])
+	w.identity.AddCert(p.devices.Chain()[0])
+	service, err := scep.New(scep.Config{Issuer: p.devices, Redeemer: w, RA: p.ra, RAKey: p.key, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 
 	mux := http.NewServeMux()
