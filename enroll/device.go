@@ -32,6 +32,17 @@ func (a agent) System() string {
 	return fmt.Sprintf("%s %d.%d", name, a.Major, a.Minor)
 }
 
+// Enroll is the button with which the installation begins.
+func (a agent) Enroll() string {
+	switch a.Device {
+	case "":
+		return "Enroll My iPhone or Enroll My iPad"
+	case "iPod touch":
+		return "Enroll My iPod"
+	}
+	return "Enroll My " + a.Device
+}
+
 // Management is the name in Settings > General of the place for profiles.
 func (a agent) Management() string {
 	switch {

@@ -138,6 +138,10 @@ func (p *Portal) page(v visitor, title string) view {
 	if v.session != nil {
 		out.User, out.Account = shown(v.user.DisplayName), v.user.ManagedAppleAccount
 	}
+	if v.suspended {
+		problem, _ := ProblemOf(CodeSuspended)
+		out.Notice = &problem
+	}
 	return out
 }
 
@@ -162,10 +166,6 @@ func (p *Portal) landing(w http.ResponseWriter, r *http.Request) error {
 	page := p.page(v, "Set up work on this "+orDevice(v.agent))
 	page.Never, page.Can = claims(never, mdm.WayProfile, false), claims(can, mdm.WayProfile, true)
 	page.Queries = mdm.WayProfile.RefusedQueries()
-	if v.suspended {
-		problem, _ := ProblemOf(CodeSuspended)
-		page.Notice = &problem
-	}
 	return p.pages.render(w, http.StatusOK, "landing", page)
 }
 
