@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
@@ -45,7 +46,7 @@ func (g *generation) inForce(at time.Time) bool {
 
 // use notes that a token of the generation came, which ends the former ones of
 // the enrollment.
-func (s *Store) use(g *generation) {
+func (g *generation) use() {
 	if g.used {
 		return
 	}
@@ -63,8 +64,8 @@ func (e *enrollment) endGrantsBefore(g *grant) {
 
 // bind makes a grant the enrollment's.
 func (g *grant) bind(e *enrollment) {
-	if g.enrollment == e {
-		return
+	if former := g.enrollment; former != nil {
+		former.grants = slices.DeleteFunc(former.grants, func(other *grant) bool { return other == g })
 	}
 	g.enrollment = e
 	e.grants = append(e.grants, g)
@@ -80,8 +81,14 @@ func (s *Store) bearer(e *enrollment, token [32]byte, at time.Time) error {
 	if g == nil || g.grant.enrollment != e || !g.inForce(at) {
 		return mdm.ErrBearer
 	}
-	s.use(g)
 	return nil
+}
+
+// came notes the token of a step that nothing refuses any more.
+func (s *Store) came(e *enrollment, token [32]byte) {
+	if g := s.access[token]; g != nil && g.grant.enrollment == e {
+		g.use()
+	}
 }
 
 // firstBearer looks at the token of a first Authenticate: one of the same ticket.
@@ -144,6 +151,10 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 	return nil
 }
 
+// keptGenerations are those of a grant whose refresh tokens are known when they
+// are presented again.
+const keptGenerations = 16
+
 // give adds a generation of tokens.
 func (s *Store) give(g *grant, t enroll.Tokens) {
 	t.AccessExpires, t.RefreshExpires = stampSet(t.AccessExpires), stampSet(t.RefreshExpires)
@@ -152,6 +163,11 @@ func (s *Store) give(g *grant, t enroll.Tokens) {
 	s.access[t.Access] = made
 	if t.Refresh != [32]byte{} {
 		s.refresh[t.Refresh] = made
+	}
+	if old := made.number - keptGenerations; old >= 0 && g.generations[old] != nil {
+		delete(s.access, g.generations[old].Access)
+		delete(s.refresh, g.generations[old].Refresh)
+		g.generations[old] = nil
 	}
 }
 
@@ -213,7 +229,7 @@ func (s *Store) Refresh(ctx context.Context, d enroll.RefreshStep) error {
 		delete(s.refresh, later[0].Refresh)
 		g.generations = g.generations[:old.number+1]
 	}
-	s.use(old)
+	old.use()
 	s.give(g, d.Tokens)
 	return nil
 }
@@ -234,7 +250,7 @@ func (s *Store) TokenTicket(ctx context.Context, access [32]byte, now time.Time)
 	case g.grant.ticket == nil || !g.inForce(stamp(now)):
 		return enroll.Ticket{}, enroll.ErrToken
 	}
-	s.use(g)
+	g.use()
 	return g.grant.ticket.Ticket, nil
 }
 

@@ -15,8 +15,8 @@ type enrollment struct {
 	mdm.Enrollment
 	identity *identity
 	grants   []*grant
-	commands
-	wake
+	queue    commands
+	wake     wake
 }
 
 // sender is who sent a step.
@@ -28,8 +28,9 @@ type sender struct {
 	at          time.Time
 }
 
-// device finds the sender of a step, in the order that mdm.Store demands. The
-// identity comes with ErrNotAuthenticated, the enrollment with ErrEnded.
+// device finds the sender of a step, in the order that mdm.Store demands, and
+// changes nothing. The identity comes with ErrNotAuthenticated, the enrollment
+// with ErrEnded.
 func (s *Store) device(from sender) (*identity, *enrollment, error) {
 	i := s.identities[from.certificate]
 	switch {
@@ -61,6 +62,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 	}
 	i, e, err := s.device(sender{a.Certificate, a.EnrollmentID, a.Device, a.Bearer, stamp(a.At)})
 	if err == nil {
+		s.came(e, a.Bearer)
 		return e.Enrollment, nil
 	}
 	if !errors.Is(err, mdm.ErrNotAuthenticated) {
@@ -107,7 +109,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 	e.identity, i.bound = i, e
 	if token != nil {
 		token.grant.bind(e)
-		s.use(token)
+		token.use()
 	}
 	t := i.ticket
 	t.State, t.Authenticated, t.EnrollmentID = enroll.TicketAuthenticated, at, e.ID
@@ -147,6 +149,7 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 	if first && !u.Planned {
 		return e.Enrollment, mdm.ErrPlanNeeded
 	}
+	s.came(e, u.Bearer)
 	e.Topic = u.Topic
 	e.seen(at)
 	e.wake.update(bytes.Clone(u.Token), u.PushMagic, at)
@@ -195,7 +198,7 @@ func (e *enrollment) end(state mdm.EnrollmentState, at time.Time) {
 	if state == mdm.StateEnded { // what replaced it has its grant
 		e.revoke()
 	}
-	e.commands.cancel(at)
+	e.queue.cancel(at)
 	e.wake.forget()
 	e.wake.drop()
 }

@@ -105,17 +105,17 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	now = stamp(now)
 	var due []*enrollment
 	for _, e := range s.deviceOrder {
-		if len(e.token) > 0 && e.pending() && !e.due.After(now) && !s.suspended[e.UserID] {
+		if len(e.wake.token) > 0 && e.wake.pending() && !e.wake.due.After(now) && !s.suspended[e.UserID] {
 			due = append(due, e)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *enrollment) int { return a.due.Compare(b.due) })
+	slices.SortStableFunc(due, func(a, b *enrollment) int { return a.wake.due.Compare(b.wake.due) })
 	var targets []push.Target
 	for _, e := range due[:min(len(due), max(limit, 0))] {
-		e.due, e.fixed = stamp(now.Add(lease)), true
+		e.wake.due, e.wake.fixed = stamp(now.Add(lease)), true
 		targets = append(targets, push.Target{
-			EnrollmentID: e.ID, Topic: e.Topic, Token: bytes.Clone(e.token), Magic: e.magic,
-			Request: e.request, Attempt: e.attempt,
+			EnrollmentID: e.ID, Topic: e.Topic, Token: bytes.Clone(e.wake.token), Magic: e.wake.magic,
+			Request: e.wake.request, Attempt: e.wake.attempt,
 		})
 	}
 	return targets, nil
@@ -131,7 +131,7 @@ func (s *Store) SettlePushes(ctx context.Context, results ...push.Result) error 
 	for _, r := range results {
 		e := s.enrollments[r.Target.EnrollmentID]
 		if e != nil && e.State != mdm.StateEnded && e.State != mdm.StateReplaced {
-			e.settle(r)
+			e.wake.settle(r)
 		}
 	}
 	return nil

@@ -46,19 +46,19 @@ func (c *queued) value() *mdm.Command {
 
 // add queues a command and reports whether it is new.
 func (s *Store) add(e *enrollment, c mdm.Command) bool {
-	if e.byUUID[c.UUID] != nil {
+	if e.queue.byUUID[c.UUID] != nil {
 		return false
 	}
 	q := &queued{order: len(s.queue), Command: mdm.Command{
 		UUID: c.UUID, EnrollmentID: e.ID, RequestType: c.RequestType, Payload: bytes.Clone(c.Payload),
 		Status: mdm.CommandQueued, Queued: stamp(c.Queued), Updated: stamp(c.Queued),
 	}}
-	if e.byUUID == nil {
-		e.byUUID, e.held = map[string]*queued{}, map[*queued]bool{}
+	if e.queue.byUUID == nil {
+		e.queue.byUUID, e.queue.held = map[string]*queued{}, map[*queued]bool{}
 	}
-	e.byUUID[c.UUID] = q
+	e.queue.byUUID[c.UUID] = q
 	s.queue = append(s.queue, q)
-	e.offer(q)
+	e.queue.offer(q)
 	return true
 }
 
@@ -94,17 +94,18 @@ func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged
 	if err != nil {
 		return mdm.Exchanged{}, err
 	}
+	s.came(e, x.Bearer)
 	at := stamp(x.At)
 	e.seen(at)
 	var out mdm.Exchanged
 	if x.Idle {
-		e.offerHeld()
-	} else if c := e.report(x, at); c != nil {
+		e.queue.offerHeld()
+	} else if c := e.queue.report(x, at); c != nil {
 		out.Reported = c.value()
 	}
-	if c := e.next(at); c != nil {
+	if c := e.queue.next(at); c != nil {
 		out.Next = c.value()
-	} else if len(e.held) > 0 && x.NotNowRetry > 0 && x.Status != mdm.CommandNotNow {
+	} else if len(e.queue.held) > 0 && x.NotNowRetry > 0 && x.Status != mdm.CommandNotNow {
 		e.wake.ask(stamp(at.Add(x.NotNowRetry)))
 	}
 	return out, nil

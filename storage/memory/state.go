@@ -23,8 +23,8 @@ func (s *Store) State(ctx context.Context) (storage.State, error) {
 	}
 	for _, e := range s.deviceOrder {
 		state.Enrollments = append(state.Enrollments, e.Enrollment)
-		if !e.attempted.IsZero() {
-			state.Pushes = append(state.Pushes, storage.Push{EnrollmentID: e.ID, Status: e.status, Time: e.attempted})
+		if !e.wake.attempted.IsZero() {
+			state.Pushes = append(state.Pushes, storage.Push{EnrollmentID: e.ID, Status: e.wake.status, Time: e.wake.attempted})
 		}
 	}
 	slices.SortStableFunc(state.Pushes, func(a, b storage.Push) int { return a.Time.Compare(b.Time) })

@@ -61,11 +61,18 @@ func (t *tx) bindGrant(b bearer, enrollment int64) error {
 	return t.use(b, enrollment)
 }
 
+// keptGenerations are those of a grant whose refresh tokens are known when they
+// are presented again.
+const keptGenerations = 16
+
 // give records the next tokens of a grant.
 func (t *tx) give(grant int64, generation int, k enroll.Tokens) error {
 	var refresh any
 	if k.Refresh != [32]byte{} {
 		refresh = k.Refresh[:]
+	}
+	if _, err := t.exec(`DELETE FROM tokens WHERE of_grant = ? AND generation <= ?`, grant, generation-keptGenerations); err != nil {
+		return err
 	}
 	_, err := t.exec(`INSERT INTO tokens (of_grant, generation, access, access_expires, refresh, refresh_expires) VALUES (?, ?, ?, ?, ?, ?)`,
 		grant, generation, k.Access[:], micros(k.AccessExpires), refresh, micros(k.RefreshExpires))

@@ -13,7 +13,14 @@ import (
 // the transaction of a step, or reading on a connection of the pool.
 type tx struct {
 	ctx     context.Context
-	prepare func(ctx context.Context, query string) (*sql.Stmt, error)
+	prepare func(ctx context.Context, query string) (statement, error)
+}
+
+// statement is a prepared one that stays prepared.
+type statement interface {
+	ExecContext(ctx context.Context, values ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, values ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, values ...any) *sql.Row
 }
 
 // args are the values for the parameters of a statement, in their order.
@@ -77,7 +84,8 @@ func (t *tx) each(query string, values args, row func(scan func(into ...any) err
 // pool reads. Each statement sees what was committed when it began.
 type pool struct {
 	db         *sql.DB
-	statements sync.Map // of *sql.Stmt by query
+	mu         sync.RWMutex
+	statements map[string]*sql.Stmt
 }
 
 // tx reads for one call.
@@ -85,18 +93,23 @@ func (p *pool) tx(ctx context.Context) *tx {
 	return &tx{ctx: ctx, prepare: p.prepare}
 }
 
-func (p *pool) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
-	if st, ok := p.statements.Load(query); ok {
-		return st.(*sql.Stmt), nil //nolint:forcetypeassert // nothing else is stored
+func (p *pool) prepare(ctx context.Context, query string) (statement, error) {
+	p.mu.RLock()
+	st := p.statements[query]
+	p.mu.RUnlock()
+	if st != nil {
+		return st, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if st := p.statements[query]; st != nil {
+		return st, nil
 	}
 	st, err := p.db.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	if other, lost := p.statements.LoadOrStore(query, st); lost {
-		st.Close()
-		return other.(*sql.Stmt), nil //nolint:forcetypeassert // nothing else is stored
-	}
+	p.statements[query] = st
 	return st, nil
 }
 

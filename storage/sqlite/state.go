@@ -16,18 +16,33 @@ func (s *Store) State(ctx context.Context) (storage.State, error) {
 		return storage.State{}, fmt.Errorf("sqlite: %w", err)
 	}
 	defer snapshot.Rollback()
-	t := &tx{ctx: ctx, prepare: func(ctx context.Context, query string) (*sql.Stmt, error) {
-		st, err := s.readers.prepare(ctx, query)
-		if err != nil {
-			return nil, err
-		}
-		return snapshot.StmtContext(ctx, st), nil
+	t := &tx{ctx: ctx, prepare: func(_ context.Context, query string) (statement, error) {
+		return unprepared{snapshot, query}, nil
 	}}
 	var state storage.State
 	if err := t.state(&state); err != nil {
 		return storage.State{}, err
 	}
 	return state, nil
+}
+
+// unprepared runs in a transaction of its own connection. To prepare would need
+// another one, and there may be none.
+type unprepared struct {
+	in    *sql.Tx
+	query string
+}
+
+func (u unprepared) ExecContext(ctx context.Context, values ...any) (sql.Result, error) {
+	return u.in.ExecContext(ctx, u.query, values...)
+}
+
+func (u unprepared) QueryContext(ctx context.Context, values ...any) (*sql.Rows, error) {
+	return u.in.QueryContext(ctx, u.query, values...)
+}
+
+func (u unprepared) QueryRowContext(ctx context.Context, values ...any) *sql.Row {
+	return u.in.QueryRowContext(ctx, u.query, values...)
 }
 
 func (t *tx) state(state *storage.State) error {

@@ -72,7 +72,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	return &Store{readers: &pool{db: read}, writer: &writer{db: write}}, nil
+	return &Store{readers: &pool{db: read, statements: map[string]*sql.Stmt{}}, writer: &writer{db: write}}, nil
 }
 
 func connect(path string, o Options, connections int, more string) (*sql.DB, error) {

@@ -192,7 +192,7 @@ func (w *writer) begin(ctx context.Context) error {
 }
 
 // prepare returns a statement, which is prepared once for each connection.
-func (w *writer) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+func (w *writer) prepare(ctx context.Context, query string) (statement, error) {
 	if st := w.statements[query]; st != nil {
 		return st, nil
 	}
@@ -207,11 +207,11 @@ func (w *writer) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
 // disconnect gives the connection up. It does not go back to the pool.
 func (w *writer) disconnect() {
 	for _, st := range w.statements {
-		st.Close()
+		_ = st.Close() // the connection goes
 	}
 	//nolint:errcheck // it returns the error that it is given
 	w.conn.Raw(func(any) error { return driver.ErrBadConn })
-	w.conn.Close()
+	_ = w.conn.Close()
 	w.conn, w.statements = nil, nil
 }
 
