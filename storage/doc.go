@@ -1,2 +1,130 @@
-// Package storage holds what the storage adapters have in common.
+// Package storage says what a storage adapter promises. The interfaces are
+// declared by the packages that use them, each method one step of the story;
+// [Store] is all of them. storage/memory, storage/sqlite and every adapter of a
+// vendor keep what is on this page, and storage/storagetest checks it clause by
+// clause.
+//
+// An adapter may implement a part: users (jit.Store), sign-in attempts
+// (sso.StateStore), sessions (enroll.SessionStore), or devices. Devices are
+// tickets, identities, enrollments, queues, pushes and, for account-driven
+// enrollment, grants (enroll.TicketStore, mdm.Store, push.Store,
+// enroll.AccountStore): one database, because one step changes several of them.
+// Users of that database need not be known to it: a user is an ID.
+//
+// # Every step
+//
+// Atomic: a step happens entirely or not at all, also when the process is killed
+// in it, and no other step sees it half done. After an error nothing has
+// changed, but where a method says otherwise.
+//
+// Durable: when a method returns nil, what it did is on the disk, and visible to
+// every node. Devices and people are answered after that.
+//
+// Repeatable: a caller whose answer was lost does the step again. What was done
+// then is not done twice, and the answer is the same as far as it can be.
+//
+// Concurrent: methods may be called at the same time, on any number of nodes.
+// Where two calls compete, exactly one wins, and the other gets the error, or the
+// result of the first, that its method names.
+//
+// Cancelled: a context that is over before the step begins is an error; one that
+// ends later may come too late. It never stops the step of another caller.
+//
+// Values belong to the caller: what was passed may be changed afterwards, and
+// what was returned too. Times are UTC, to the microsecond. Text and bytes come
+// back as they were, and names are compared byte by byte. Empty and nil are the
+// same.
+//
+// The clock comes with the step. A period that is good until a time is over at
+// that time.
+//
+// # Errors
+//
+// Conditions that callers act on are errors of the package that declares the
+// interface, for errors.Is. Any other error means that the store does not work
+// now: a device is answered 503 and tries again.
+//
+// # Users
+//
+// (issuer, subject) names one person, and so does an ID. The first Provision
+// creates, of concurrent ones exactly one; later ones refresh. A suspended user
+// stays as it is. Suspend of a user and SuspendUser of their devices are two
+// steps, because they may go to two databases.
+//
+// # Sign-in attempts and sessions
+//
+// An attempt is finished once, by exactly one of concurrent calls, until it
+// expires. A session that is put replaces the one of its ID, and ends the one
+// before the sign-in in the same step.
+//
+// # Tickets, challenges, identities
+//
+// Issuing a ticket ends every open ticket of the same session: its challenges
+// are void then, its certificates of no use, unless a device has authenticated by
+// one; that device may finish, and its ticket is enrolled then. Superseding goes
+// before spent, spent before expired, expired before exhausted.
+//
+// Each download opens a challenge; the same challenge again is the same
+// download. The first key that redeems it owns it, and gets the same certificate
+// again, also when the time of the challenge is over; for any other key it is as
+// good as unknown. Redeeming a later download's challenge voids the earlier
+// challenges and identities of the ticket; then it is identified again, and a
+// half made enrollment cannot go on. A ticket that is spent redeems nothing.
+// An identity has the ticket's user and way, and until its first Authenticate
+// the time that was left to its challenge.
+//
+// Ended of a ticket is when it was superseded, or when the enrollment that spent
+// it ended or moved to another ticket.
+//
+// # Enrollments
+//
+// A certificate is bound to one EnrollmentID, and an EnrollmentID to one
+// certificate, by the first Authenticate. Who sends a step is looked at before
+// anything else, in the order that mdm.Store names. An EnrollmentID moves to
+// another certificate of the same user, for a newer ticket or the same one, not
+// spent; then it starts over as authenticated: its token is forgotten and its
+// queue stays. Which of two tickets is newer is the order in which they were
+// issued, whatever the clocks said.
+//
+// The first TokenUpdate enrolls, spends the ticket, queues the plan and asks for
+// a push in one step. An enrollment ends once, by CheckOut or Unenroll: open
+// commands are cancelled, the token and what pushes were asked for are forgotten.
+// One that was replaced by a newer attempt stays replaced, with the time of that
+// as Ended; Unenroll leaves it alone.
+//
+// # Queues
+//
+// A CommandUUID is unique within its enrollment. Commands are sent in the order
+// in which they were queued, the first that waits again and again until it is
+// answered; final ones change no more. One answered NotNow keeps its place but is
+// left out until the next Idle. A report without a CommandUUID concerns the
+// command that was sent last, while it is not answered. When the queue is
+// exhausted, one request is made for what waits.
+//
+// An exchange costs the same however long queue and history are, and an Idle
+// with nothing to do writes nothing but, on the first contact of a day (UTC),
+// Contact.
+//
+// # Pushes
+//
+// The requests of a device are numbered upwards. Enqueue makes one for each new
+// command, with its Queued as the time when it is due, and none for a CommandUUID
+// that exists; so do the first TokenUpdate, and an exchange that leaves a command
+// answered NotNow. The earliest time counts. A claim puts the device off until
+// the end of its lease, a result with Retry until then; a request made meanwhile
+// does not make it due earlier. When a claim is settled, a request made since is
+// due at once. A result that comes twice, or for an attempt that another one has
+// followed, counts once.
+//
+// A token that died is forgotten, unless another one, or the same one, was stored
+// since: with another one the request is due at once, with the same one the
+// result counts as if the token were alive. What waits for a token is due when
+// one comes.
+//
+// # State
+//
+// State lists what there is in the order in which it came, pushes by the time of
+// the attempt. It shows no token, no magic, no digest of a secret but those that
+// name things, and no payload of a command, which may hold an organization's
+// secrets.
 package storage

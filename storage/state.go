@@ -27,7 +27,8 @@ type Store interface {
 	State(ctx context.Context) (State, error)
 }
 
-// State is what is stored, without secrets. It is not bounded in size.
+// State is what is stored, without secrets: commands come without their
+// payloads. It is not bounded in size.
 type State struct {
 	Users       []jit.User
 	Tickets     []enroll.Ticket
