@@ -134,8 +134,9 @@ type TicketStore interface {
 
 // SessionStore keeps portal sessions.
 type SessionStore interface {
-	// PutSession records s; a session with old's ID ends in the same step
-	// (zero: none), so that an identifier from before the sign-in is dead.
+	// PutSession records s, in place of one with its ID; a session with old's ID
+	// ends in the same step (zero: none), so that an identifier from before the
+	// sign-in is dead. A session that is out of force may be forgotten.
 	PutSession(ctx context.Context, s Session, old [32]byte) error
 	// Session returns a session in force at now, or ErrNoSession.
 	Session(ctx context.Context, id [32]byte, now time.Time) (Session, error)
