@@ -118,6 +118,7 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("X-Accel-Buffering", "no") // proxies that would wait for more
 	ctx, cancel := context.WithTimeout(r.Context(), maxStreamAge)
 	defer cancel()
+	defer out.limit() //nolint:errcheck // what is left to write is the end, and if that fails nobody is there
 	if err := out.tell(now); err != nil {
 		return p.gone(ctx, err)
 	}
@@ -162,7 +163,8 @@ func (p *Portal) gone(ctx context.Context, err error) error {
 
 // stream writes events, each with a deadline of its own: the server's
 // WriteTimeout is for answers that end, and a client that never reads must not
-// hold a goroutine.
+// hold a goroutine. Between events there is none: HTTP/2 ends a stream when its
+// deadline passes, whether something is being written or not, and TLS breaks.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -188,14 +190,29 @@ func (s *stream) beat() error {
 }
 
 func (s *stream) write(text string) error {
-	s.last = time.Now()
-	if err := s.control.SetWriteDeadline(s.last.Add(writeTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := s.limit(); err != nil {
 		return err
 	}
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return err
 	}
-	return s.control.Flush()
+	if err := s.control.Flush(); err != nil {
+		return err
+	}
+	return s.deadline(time.Time{})
+}
+
+// limit begins the time for one event.
+func (s *stream) limit() error {
+	s.last = time.Now()
+	return s.deadline(s.last.Add(writeTime))
+}
+
+func (s *stream) deadline(at time.Time) error {
+	if err := s.control.SetWriteDeadline(at); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
 }
 
 // toldProblem is a problem in JSON.

@@ -269,3 +269,37 @@ func TestReadyWhenItIsDone(t *testing.T) {
 	b.signIn("alice@example.com")
 	require.Equal(t, enroll.TicketEnrolled, w.state().Tickets[0].State, "a spent ticket is never superseded")
 }
+
+// deadlines is an answer of which the write deadlines are kept.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set  []time.Time
+	once func() // after the first event
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	if t.IsZero() {
+		d.once()
+	}
+	return nil
+}
+
+// A deadline that passes between two events ends a stream of HTTP/2.
+func TestEventsHaveADeadlineOnlyWhileTheyAreWritten(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(iPhone17)
+	b.signIn("alice@example.com")
+	ctx, cancel := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, w.url+"/events", nil)
+	for name, value := range b.cookies() {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	answer := &deadlines{httptest.NewRecorder(), nil, cancel}
+	w.portal.ServeHTTP(answer, r)
+	require.Contains(t, answer.Body.String(), "event: ticket")
+	require.Len(t, answer.set, 3, "for the event, between events, and for the end")
+	require.False(t, answer.set[0].IsZero())
+	require.True(t, answer.set[1].IsZero())
+	require.False(t, answer.set[2].IsZero())
+}
