@@ -4,21 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,115 +20,6 @@ import (
 
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 )
-
-// process is the program in a process of its own, which can be killed.
-type process struct {
-	t    *testing.T
-	dir  string
-	addr string
-	cmd  *exec.Cmd
-	log  *bytes.Buffer // of all its lives
-}
-
-// crashBase is the base URL: the same whatever the port, so that states can be
-// compared.
-const crashBase = "https://quickstart.example"
-
-func newProcess(t *testing.T, dir string) *process {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &process{t: t, dir: dir, addr: listener.Addr().String(), log: &bytes.Buffer{}}
-	require.NoError(t, listener.Close())
-	t.Cleanup(func() {
-		if p.cmd != nil {
-			p.kill()
-		}
-		if t.Failed() {
-			t.Log(p.log.String())
-		}
-	})
-	return p
-}
-
-// start returns when the port is listened on.
-func (p *process) start() {
-	p.t.Helper()
-	stdout := p.launch()
-	line, err := bufio.NewReader(stdout).ReadBytes('\n')
-	require.NoError(p.t, err, "the program does not start: %s", p.log)
-	var l told
-	require.NoError(p.t, json.Unmarshal(line, &l))
-	require.True(p.t, l.OK, "%s", line)
-	require.Equal(p.t, "listen", l.Step)
-}
-
-func (p *process) launch() io.Reader {
-	p.t.Helper()
-	p.cmd = exec.Command(os.Args[0], "-no-device", "-json", "-addr", p.addr, "-base-url", crashBase, "-data", p.dir)
-	p.cmd.Env = append(os.Environ(), asProgram+"=1")
-	p.cmd.Stderr = p.log
-	stdout, err := p.cmd.StdoutPipe()
-	require.NoError(p.t, err)
-	require.NoError(p.t, p.cmd.Start())
-	return stdout
-}
-
-// kill leaves the process no chance to do anything.
-func (p *process) kill() {
-	p.t.Helper()
-	_ = p.cmd.Process.Kill() // it may have ended by itself
-	_ = p.cmd.Wait()
-	p.cmd = nil
-}
-
-// stop asks the process to end, and returns its exit code.
-func (p *process) stop() int {
-	p.t.Helper()
-	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
-	_ = p.cmd.Wait()
-	code := p.cmd.ProcessState.ExitCode()
-	p.cmd = nil
-	return code
-}
-
-func (p *process) roots() *x509.CertPool {
-	p.t.Helper()
-	pem, err := os.ReadFile(filepath.Join(p.dir, "ca.pem"))
-	require.NoError(p.t, err)
-	roots := x509.NewCertPool()
-	require.True(p.t, roots.AppendCertsFromPEM(pem))
-	return roots
-}
-
-// transport opens a connection for each request, since none outlives a kill.
-func (p *process) transport() *http.Transport {
-	p.t.Helper()
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", p.addr)
-		},
-		TLSClientConfig:   &tls.Config{RootCAs: p.roots(), MinVersion: tls.VersionTLS12},
-		DisableKeepAlives: true,
-	}
-}
-
-// state asks for /state until the pushes that were asked for are done with.
-func (p *process) state(pushes int) stored {
-	p.t.Helper()
-	client := &http.Client{Transport: p.transport()}
-	var state stored
-	require.Eventually(p.t, func() bool {
-		resp, err := client.Get(crashBase + "/state")
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		state = nil
-		return json.NewDecoder(resp.Body).Decode(&state) == nil && len(state["pushes"]) == pushes
-	}, time.Minute, 50*time.Millisecond, "pushes are still open")
-	return state
-}
 
 // moment is when the process is killed.
 type moment string
