@@ -98,8 +98,7 @@
 // in which they were queued, the first that waits again and again until it is
 // answered; final ones change no more. One answered NotNow keeps its place but is
 // left out until the next Idle. A report without a CommandUUID concerns the
-// command that was sent last, while it is not answered. When the queue is
-// exhausted, one request is made for what waits.
+// command that was sent last, while it is not answered.
 //
 // An exchange costs the same however long queue and history are, and an Idle
 // with nothing to do writes nothing but, on the first contact of a day (UTC),

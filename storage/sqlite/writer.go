@@ -212,7 +212,7 @@ func (w *writer) disconnect() {
 	//nolint:errcheck // it returns the error that it is given
 	w.conn.Raw(func(any) error { return driver.ErrBadConn })
 	_ = w.conn.Close()
-	w.conn, w.statements = nil, nil
+	w.conn = nil
 }
 
 // close waits for the calls that have begun.
