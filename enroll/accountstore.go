@@ -27,7 +27,8 @@ type AuthorizationCode struct {
 // GrantStep is what the end of an account-driven web sign-in makes durable.
 type GrantStep struct {
 	// Session is the SHA-256 of the web session, which hands back once, and
-	// SessionExpires when it would have ended by itself.
+	// SessionExpires when it would have ended by itself: from then on a store
+	// may forget it.
 	Session        [32]byte
 	SessionExpires time.Time
 	UserID         string
@@ -80,7 +81,8 @@ type AccountStore interface {
 	// TicketStore.IssueTicket does (superseding nothing), else for the
 	// enrollment of EnrollmentID. Errors: ErrSessionUsed; mdm.ErrSuspended;
 	// without a Ticket mdm.ErrUnknownEnrollment, mdm.ErrEnded, or
-	// ErrAnotherPerson when the enrollment is not UserID's.
+	// ErrAnotherPerson when the enrollment is not UserID's. A refused session
+	// may hand back yet.
 	Grant(ctx context.Context, s GrantStep) error
 	// RedeemCode redeems a code once, for the client and redirect URI that it
 	// was made for. A second redemption is ErrGrant and revokes the tokens of
@@ -90,14 +92,16 @@ type AccountStore interface {
 	// Refresh replaces a grant's tokens. A refresh token may be presented again
 	// as long as none of the tokens that it was exchanged for has been used (the
 	// answer was lost): those end, and s.Tokens are in force. Presented after
-	// that, it revokes the whole grant and is ErrGrant. Other refusals are
-	// ErrGrant, or mdm.ErrSuspended, and change nothing.
+	// that, it revokes the whole grant and is ErrGrant; a store may forget one
+	// that was replaced a dozen exchanges ago, and then only refuses it. Other
+	// refusals are ErrGrant, or mdm.ErrSuspended, and change nothing.
 	Refresh(ctx context.Context, s RefreshStep) error
 	// TokenTicket returns the ticket whose grant an access token in force
 	// belongs to, or ErrToken; mdm.ErrSuspended when the user is suspended. A
 	// token of a repeated sign-in has no ticket: ErrToken.
 	TokenTicket(ctx context.Context, access [32]byte, now time.Time) (Ticket, error)
-	// RevokeTokens ends all tokens of an enrollment: its device has to sign in
-	// again. Repeating it changes nothing.
+	// RevokeTokens ends all tokens of an enrollment, and the codes that are not
+	// redeemed: its device has to sign in again. Repeating it changes nothing.
+	// An unknown enrollment is mdm.ErrUnknownEnrollment.
 	RevokeTokens(ctx context.Context, enrollmentID string) error
 }

@@ -192,6 +192,8 @@ func child(s Suite, place string, in io.Reader, out io.Writer) int {
 		err = obey(ctx, s.Sessions, place, sessionScript(), in, out)
 	case "devices":
 		err = obey(ctx, s.Devices, place, deviceScript(), in, out)
+	case "accounts":
+		err = obey(ctx, devicesOf(s.Accounts), place, accountScript(), in, out)
 	default:
 		err = fmt.Errorf("there is no part %q", part)
 	}

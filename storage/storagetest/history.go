@@ -34,6 +34,13 @@ func historyClauses() []clause[Devices] {
 }
 
 func checkHistories(w *world[Devices]) {
+	eachHistory(w, func(h *history) func() { return h.step })
+}
+
+// eachHistory runs random histories. begin is given a history with its stores
+// and returns what does one step of it.
+func eachHistory(w *world[Devices], begin func(*history) (step func())) {
+	w.Helper()
 	steps := w.suite.Steps
 	if steps == 0 {
 		steps = 3000
@@ -56,8 +63,9 @@ func checkHistories(w *world[Devices]) {
 			ref: memory.New(), now: start,
 			ways: map[string]mdm.Way{}, of: map[string]string{}, keys: map[string]string{}, sent: map[string]string{},
 		}
+		step := begin(h)
 		for range min(steps, perHistory) {
-			h.step()
+			step()
 		}
 		if steps -= perHistory; steps > 0 {
 			w.closeAll()
@@ -217,6 +225,7 @@ func class(err error) string {
 		enroll.ErrUnknownTicket, enroll.ErrTicketExpired, enroll.ErrTicketSuperseded, enroll.ErrTicketSpent, enroll.ErrTicketExhausted,
 		enroll.ErrChallenge, mdm.ErrUnknownIdentity, mdm.ErrForeignCertificate, mdm.ErrNotAuthenticated, mdm.ErrEnded, mdm.ErrSuspended,
 		jit.ErrSuspended, jit.ErrUnknownUser, sso.ErrStateUsed, enroll.ErrNoSession, mdm.ErrDeviceLimit, mdm.ErrChannel, mdm.ErrBearer, mdm.ErrPlanNeeded, mdm.ErrUnknownEnrollment,
+		enroll.ErrSessionUsed, enroll.ErrAnotherPerson, enroll.ErrGrant, enroll.ErrToken,
 	} {
 		if errors.Is(err, named) {
 			return named.Error()
@@ -316,7 +325,7 @@ func (h *history) identify() {
 		der, err := d.Identify(h.ctx, step)
 		return string(der), err
 	})
-	h.certificates = append(h.certificates, device{certificate: step.Digest, udid: h.ways[h.of[challenge]] == mdm.WayDevice})
+	h.certificates = append(h.certificates, device{certificate: step.Digest, udid: h.ways[h.of[challenge]].Mode() == mdm.ModeDevice})
 }
 
 // sender is a device, mostly one that may send.

@@ -44,6 +44,11 @@ type hooks struct {
 	claim        func(context.Context, *memory.Store, time.Time, time.Duration, int) ([]push.Target, error)
 	settle       func(context.Context, *memory.Store, []push.Result) error
 	state        func(context.Context, *memory.Store) (storage.State, error)
+	grant        func(context.Context, *memory.Store, enroll.GrantStep) error
+	redeemCode   func(context.Context, *memory.Store, enroll.CodeStep) error
+	refresh      func(context.Context, *memory.Store, enroll.RefreshStep) error
+	tokenTicket  func(context.Context, *memory.Store, [32]byte, time.Time) (enroll.Ticket, error)
+	revokeTokens func(context.Context, *memory.Store, string) error
 }
 
 var _ storage.Store = hooked{}
@@ -214,4 +219,39 @@ func (h hooked) State(ctx context.Context) (storage.State, error) {
 		return h.state(ctx, h.Store)
 	}
 	return h.Store.State(ctx)
+}
+
+func (h hooked) Grant(ctx context.Context, s enroll.GrantStep) error {
+	if h.grant != nil {
+		return h.grant(ctx, h.Store, s)
+	}
+	return h.Store.Grant(ctx, s)
+}
+
+func (h hooked) RedeemCode(ctx context.Context, s enroll.CodeStep) error {
+	if h.redeemCode != nil {
+		return h.redeemCode(ctx, h.Store, s)
+	}
+	return h.Store.RedeemCode(ctx, s)
+}
+
+func (h hooked) Refresh(ctx context.Context, s enroll.RefreshStep) error {
+	if h.refresh != nil {
+		return h.refresh(ctx, h.Store, s)
+	}
+	return h.Store.Refresh(ctx, s)
+}
+
+func (h hooked) TokenTicket(ctx context.Context, access [32]byte, now time.Time) (enroll.Ticket, error) {
+	if h.tokenTicket != nil {
+		return h.tokenTicket(ctx, h.Store, access, now)
+	}
+	return h.Store.TokenTicket(ctx, access, now)
+}
+
+func (h hooked) RevokeTokens(ctx context.Context, enrollmentID string) error {
+	if h.revokeTokens != nil {
+		return h.revokeTokens(ctx, h.Store, enrollmentID)
+	}
+	return h.Store.RevokeTokens(ctx, enrollmentID)
 }

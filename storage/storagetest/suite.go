@@ -33,6 +33,7 @@ type Suite struct {
 	States   func(place string) (sso.StateStore, error)
 	Sessions func(place string) (enroll.SessionStore, error)
 	Devices  func(place string) (Devices, error)
+	Accounts func(place string) (Accounts, error)
 
 	// Volatile: what is stored ends with the process.
 	Volatile bool
@@ -50,6 +51,7 @@ func Whole[S storage.Store](open func(place string) (S, error)) Suite {
 		States:   func(place string) (sso.StateStore, error) { return open(place) },
 		Sessions: func(place string) (enroll.SessionStore, error) { return open(place) },
 		Devices:  func(place string) (Devices, error) { return open(place) },
+		Accounts: func(place string) (Accounts, error) { return open(place) },
 	}
 }
 
@@ -91,7 +93,17 @@ func (s Suite) parts() []part {
 		makePart(s, "states", s.States, stateClauses()),
 		makePart(s, "sessions", s.Sessions, sessionClauses()),
 		makePart(s, "devices", s.Devices, deviceClauses()),
+		makePart(s, "accounts", devicesOf(s.Accounts), accountClauses()),
 	}
+}
+
+// devicesOf opens stores of Accounts as Devices, by which the clauses tell their
+// stories.
+func devicesOf(open func(string) (Accounts, error)) func(string) (Devices, error) {
+	if open == nil {
+		return nil
+	}
+	return func(place string) (Devices, error) { return open(place) }
 }
 
 // clause is one promise of a store of type S.
