@@ -60,6 +60,8 @@ type Account struct {
 	Tokens Tokens
 	// SSO is the document of Enrollment SSO, nil without one.
 	SSO *esso.Document
+	// Profile is the one that RequestProfile took, as it came.
+	Profile []byte
 	// Session is the web session's browser, nil before the first.
 	Session *Browser
 
@@ -150,6 +152,7 @@ func (a *Account) RequestProfile(ctx context.Context) error {
 	if kind := header.Get("Content-Type"); kind != profileType || len(body) == 0 {
 		return fmt.Errorf("%w: %d bytes of %q are no profile", ErrRefused, len(body), kind)
 	}
+	raw := body
 	if body[0] != '<' {
 		signed, err := cms.VerifyProfile(body, a.phone.cfg.Roots, a.phone.cfg.Now())
 		if err != nil {
@@ -164,6 +167,7 @@ func (a *Account) RequestProfile(ctx context.Context) error {
 	if err := profile.judgeAccount(a.Server.Version); err != nil {
 		return err
 	}
+	a.Profile = raw
 	a.phone.waiting = &waitingProfile{profile: profile, received: a.phone.cfg.Now(), account: a}
 	return nil
 }
