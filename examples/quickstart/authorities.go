@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll/ca"
+	"github.com/enrollkit/enrollkit/enroll/machineinfo/machineinfotest"
 	"github.com/enrollkit/enrollkit/profile"
 )
 
@@ -23,8 +24,8 @@ const (
 	tlsLifetime = 397 * 24 * time.Hour
 )
 
-// authorities are the two CAs of the data directory and what they issued to
-// this server. A certificate of the one is no device of the other.
+// authorities are the CAs of the data directory and what they issued to this
+// server. A certificate of the one is no device of the other.
 type authorities struct {
 	dir string
 	// web issues for TLS and for signing profiles: ca.pem.
@@ -36,6 +37,9 @@ type authorities struct {
 	raKey *rsa.PrivateKey
 	// signer signs profiles.
 	signer *profile.Signer
+	// phones certifies what simulated devices are built with: device-ca.pem. Of
+	// real ones Apple does, and no server makes such an authority.
+	phones *machineinfotest.CA
 }
 
 func openAuthorities(dir string) (*authorities, error) {
@@ -54,6 +58,9 @@ func openAuthorities(dir string) (*authorities, error) {
 		return nil, err
 	}
 	a.ra, a.raKey = ra, key
+	if a.phones, err = machineinfotest.LoadOrCreate(dir, machineinfotest.Config{}); err != nil {
+		return nil, err
+	}
 	leaf, key, err := a.issued("profile-signing", func(public crypto.PublicKey) (*x509.Certificate, error) {
 		return a.web.IssueSigning(public, "enrollkit quickstart", decade)
 	})

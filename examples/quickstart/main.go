@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	code := 0
 	if !o.noDevice {
-		if err := s.story(ctx, tell, o.user); err != nil {
+		if err := s.story(ctx, tell, o); err != nil {
 			code = 1
 		}
 		if o.once {

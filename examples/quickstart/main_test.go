@@ -49,37 +49,52 @@ func runJSON(t *testing.T, args ...string) (code int, lines []told) {
 	return code, lines
 }
 
-// contract is each step with the keys of its detail, in order.
-var contract = []struct {
-	step string
-	keys []string
-}{
-	{"listen", []string{"apns", "data", "url"}},
-	{"signin", []string{"user"}},
-	{"jit", []string{"created", "groups", "managed_apple_account", "user"}},
-	{"ticket", []string{"ref"}},
-	{"profile", []string{"file", "sha256"}},
-	{"identity", []string{"not_after", "sha256"}},
-	{"authenticate", []string{"enrollment_id"}},
-	{"token-update", []string{"enrollment_id"}},
-	{"push", []string{"apns_id", "status"}},
-	{"sso", []string{"command_uuid", "extension", "type", "urls"}},
-	{"done", []string{"seconds"}},
+// detailKeys are those of each step.
+var detailKeys = map[string][]string{
+	"listen":       {"apns", "data", "url"},
+	"discovery":    {"base_url", "domain", "version"},
+	"challenge":    {"method"},
+	"signin":       {"user"},
+	"jit":          {"created", "groups", "managed_apple_account", "user"},
+	"ticket":       {"ref"},
+	"token":        {"refreshable", "type"},
+	"profile":      {"file", "sha256"},
+	"identity":     {"not_after", "sha256"},
+	"authenticate": {"enrollment_id"},
+	"token-update": {"enrollment_id"},
+	"push":         {"apns_id", "status"},
+	"sso":          {"command_uuid", "extension", "type", "urls"},
+	"done":         {"seconds"},
 }
 
-func requireContract(t *testing.T, lines []told) map[string]map[string]any {
+// contract are the steps of a way, in order.
+func contract(w way) []string {
+	steps := []string{"listen", "signin", "jit", "ticket", "profile"}
+	if w.account() {
+		steps = []string{"listen", "discovery", "challenge", "signin", "jit", "ticket", "token", "profile"}
+	}
+	return append(steps, "identity", "authenticate", "token-update", "push", "sso", "done")
+}
+
+// requireContract holds the lines against the contract, and returns the details
+// by step.
+func requireContract(t *testing.T, w way, lines []told) map[string]map[string]any {
 	t.Helper()
 	details := map[string]map[string]any{}
-	for i, c := range contract {
-		require.Greater(t, len(lines), i, "%q was not told", c.step)
+	for i, step := range contract(w) {
+		require.Greater(t, len(lines), i, "%q was not told", step)
 		l := lines[i]
-		require.Equal(t, c.step, l.Step)
-		require.True(t, l.OK)
+		require.Equal(t, step, l.Step)
 		require.Nil(t, l.Error)
-		require.Equal(t, c.keys, slices.Sorted(maps.Keys(l.Detail)), c.step)
-		details[c.step] = l.Detail
+		require.True(t, l.OK)
+		want := detailKeys[step]
+		if l.Detail["method"] == "apple-oauth2" {
+			want = []string{"client_id", "method", "scope", "token_url"}
+		}
+		require.Equal(t, want, slices.Sorted(maps.Keys(l.Detail)), step)
+		details[step] = l.Detail
 	}
-	require.Len(t, lines, len(contract))
+	require.Len(t, lines, len(contract(w)))
 	return details
 }
 
@@ -87,7 +102,7 @@ func TestOnceTellsEveryStep(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "when missing")
 	code, lines := runJSON(t, "-once", "-data", dir)
 	require.Zero(t, code, "%+v", lines[len(lines)-1])
-	first := requireContract(t, lines)
+	first := requireContract(t, wayProfile, lines)
 	require.Equal(t, dir, first["listen"]["data"])
 	require.Regexp(t, `^https://127\.0\.0\.1:\d+$`, first["listen"]["url"])
 	require.Regexp(t, `^https://127\.0\.0\.1:\d+$`, first["listen"]["apns"])
@@ -107,7 +122,7 @@ func TestOnceTellsEveryStep(t *testing.T) {
 	// The same directory again: the person is known, the phone is a new one.
 	code, lines = runJSON(t, "-once", "-data", dir)
 	require.Zero(t, code, "%+v", lines[len(lines)-1])
-	second := requireContract(t, lines)
+	second := requireContract(t, wayProfile, lines)
 	require.Equal(t, false, second["jit"]["created"])
 	require.Equal(t, first["jit"]["user"], second["jit"]["user"])
 	require.Equal(t, first["listen"]["url"], second["listen"]["url"])
@@ -131,7 +146,7 @@ func TestOnceTellsEveryStep(t *testing.T) {
 func TestContractorsGetAnotherPolicy(t *testing.T) {
 	code, lines := runJSON(t, "-once", "-data", t.TempDir(), "-user", "bob@example.com")
 	require.Zero(t, code, "%+v", lines[len(lines)-1])
-	told := requireContract(t, lines)
+	told := requireContract(t, wayProfile, lines)
 	require.Equal(t, []any{"contractors"}, told["jit"]["groups"])
 	require.Equal(t, "com.example.authenticator.sso", told["sso"]["extension"])
 	require.Equal(t, []any{"https://sso.example.com/contractors"}, told["sso"]["urls"])
@@ -161,16 +176,20 @@ func TestAPortInUseFailsToListen(t *testing.T) {
 }
 
 func TestPlainWords(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), []string{"-once", "-addr", "127.0.0.1:0", "-data", t.TempDir()}, &stdout, &stderr)
-	require.Zero(t, code, stdout.String())
-	require.Empty(t, stderr.String())
-	text := stdout.String()
-	for _, c := range contract {
-		require.Regexp(t, `(?m)^ +\d+\.\d{3}s  `+c.step+` `, text)
-	}
-	for _, no := range []string{"<nil>", "%!", "map["} {
-		require.NotContains(t, text, no)
+	for _, w := range []way{wayProfile, wayAccount, wayOAuth2, wayADDE} {
+		t.Run(string(w), func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := run(t.Context(), []string{"-once", "-addr", "127.0.0.1:0", "-data", dataDir(t), "-way", string(w)}, &stdout, &stderr)
+			require.Zero(t, code, stdout.String())
+			require.Empty(t, stderr.String())
+			text := stdout.String()
+			for _, step := range contract(w) {
+				require.Regexp(t, `(?m)^ +\d+\.\d{3}s  `+step+` `, text)
+			}
+			for _, no := range []string{"<nil>", "%!", "map["} {
+				require.NotContains(t, text, no)
+			}
+		})
 	}
 }
 
@@ -190,6 +209,12 @@ func TestBadFlags(t *testing.T) {
 		"no window":              {[]string{"-window", "-1m"}, "-window"},
 		"negative grace":         {[]string{"-grace", "-1s"}, "-grace"},
 		"window too long":        {[]string{"-window", "9m"}, "8m0s"},
+		"no version":             {[]string{"-ios", "seventeen"}, "-ios"},
+		"version too long":       {[]string{"-ios", "17.6.1.2"}, "-ios"},
+		"version of nothing":     {[]string{"-ios", ""}, "-ios"},
+		"version 0":              {[]string{"-ios", "0.9"}, "-ios"},
+		"version of a beta":      {[]string{"-ios", "26.1beta"}, "-ios"},
+		"unknown way":            {[]string{"-way", "dep"}, "profile, account, oauth2, adde, device"},
 		"no duration":            {[]string{"-wait", "soon"}, "-wait"},
 		"base URL without TLS":   {[]string{"-base-url", "http://mdm.example.com"}, "-base-url"},
 		"base URL with a path":   {[]string{"-base-url", "https://mdm.example.com/x"}, "-base-url"},

@@ -20,6 +20,8 @@ type options struct {
 	baseURL              *url.URL // nil: of the address listened on
 	data                 string
 	user                 string
+	ios                  string
+	way                  way // "": what the portal chooses for ios
 	clocks               enroll.Clocks
 }
 
@@ -36,6 +38,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&base, "base-url", "", "`URL` that browsers and devices use (default https:// and the address listened on)")
 	flags.StringVar(&o.data, "data", "", "`directory` of database and keys (default a new temporary one)")
 	flags.StringVar(&o.user, "user", "alice@example.com", "who holds the phone: alice@example.com or bob@example.com")
+	flags.StringVar(&o.ios, "ios", "17.6", "`version` of iOS on the simulated phone, such as 17.6, 18.6 or 26.1")
+	flags.StringVar((*string)(&o.way), "way", "", "how the phone enrolls: "+wayNames()+" (default what the portal chooses for that iOS)")
 	flags.DurationVar(&o.clocks.Wait, "wait", enroll.DefaultWait, "how long a ticket waits to be downloaded")
 	flags.DurationVar(&o.clocks.Window, "window", enroll.DefaultWindow, "how long a downloaded profile waits to be installed")
 	flags.DurationVar(&o.clocks.Grace, "grace", enroll.DefaultGrace, "how much longer the server accepts the device")
@@ -66,6 +70,9 @@ func (o *options) judge(rest []string) error {
 	}
 	if o.user == "" {
 		bad = append(bad, errors.New("-user is empty"))
+	}
+	if err := o.judgeWay(); err != nil {
+		bad = append(bad, err)
 	}
 	if o.clocks.Wait <= 0 || o.clocks.Window <= 0 || o.clocks.Grace < 0 {
 		bad = append(bad, errors.New("-wait and -window must be positive, and -grace not negative"))

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/enroll/discovery"
+	"github.com/enrollkit/enrollkit/enroll/machineinfo/machineinfotest"
 	"github.com/enrollkit/enrollkit/enroll/scep"
 	"github.com/enrollkit/enrollkit/jit"
 	"github.com/enrollkit/enrollkit/mdm"
@@ -34,9 +36,11 @@ type server struct {
 	apns      *pushtest.Server
 	phones    *phones
 	pushes    *pushResults
-	transport *http.Transport // reaches this server
-	failed    chan error      // why the listener ended, if not by close
-	closers   []func() error  // of the parts, in the order in which they were opened
+	transport *http.Transport     // reaches this server
+	network   http.RoundTripper   // the same, for simulated phones
+	deviceCA  *machineinfotest.CA // of simulated phones
+	failed    chan error          // why the listener ended, if not by close
+	closers   []func() error      // of the parts, in the order in which they were opened
 }
 
 // start opens the parts from the ground up and serves them on one listener. The
@@ -55,7 +59,7 @@ func start(ctx context.Context, o options, logger *slog.Logger) (_ *server, err 
 	if err != nil {
 		return nil, err
 	}
-	s.roots = authorities.roots()
+	s.roots, s.deviceCA = authorities.roots(), authorities.phones
 	if s.store, err = sqlite.Open(ctx, filepath.Join(s.dir, "enrollkit.db"), sqlite.Options{}); err != nil {
 		return nil, err
 	}
@@ -79,11 +83,12 @@ func start(ctx context.Context, o options, logger *slog.Logger) (_ *server, err 
 		s.base = baseURL(listener)
 	}
 	s.transport = ownTransport(listener, s.roots)
+	s.network = s.transport
 	config, err := authorities.tls("localhost", "127.0.0.1", "::1", s.base.Hostname())
 	if err != nil {
 		return nil, err
 	}
-	web, err := s.web(o.clocks, authorities, worker)
+	web, err := s.web(o, authorities, worker)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +99,7 @@ func start(ctx context.Context, o options, logger *slog.Logger) (_ *server, err 
 
 // web puts the handlers together, as an integrator would: see examples/minimal
 // for the same without a provider of its own.
-func (s *server) web(clocks enroll.Clocks, authorities *authorities, worker *push.Worker) (*http.Server, error) {
+func (s *server) web(o options, authorities *authorities, worker *push.Worker) (*http.Server, error) {
 	cookieKey, err := keep(s.dir, "cookie.key", randomKey(enroll.CookieKeySize))
 	if err != nil {
 		return nil, err
@@ -113,7 +118,9 @@ func (s *server) web(clocks enroll.Clocks, authorities *authorities, worker *pus
 		Tickets: s.store, Sessions: s.store, States: s.store, Users: s.store,
 		Provisioner: people, Authenticator: authenticator, Signer: authorities.signer,
 		CookieKeys: [][]byte{cookieKey}, BaseURL: base, Organization: organization, Identifier: identifier + ".enroll",
-		Topic: topic, Roots: []*x509.Certificate{authorities.root()}, Clocks: clocks, Logger: s.log,
+		Topic: topic, Roots: []*x509.Certificate{authorities.root()}, Clocks: o.clocks, Logger: s.log,
+		Account:          &enroll.AccountConfig{Store: s.store, Anchor: s.deviceCA.Anchor(), Method: o.way.method()},
+		DeviceEnrollment: &enroll.DeviceEnrollment{Groups: []string{deviceGroup}},
 	})
 	if err != nil {
 		return nil, err
@@ -129,8 +136,12 @@ func (s *server) web(clocks enroll.Clocks, authorities *authorities, worker *pus
 		return nil, err
 	}
 	devices, err := mdm.New(mdm.Config{
-		Store: s.store, Identity: authorities.identities(), Topic: topic, Planner: planner, Kick: worker.Kick, Logger: s.log,
+		Store: s.store, Identity: authorities.identities(), Topic: topic, Planner: planner, Kick: worker.Kick, Challenger: portal, Logger: s.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	where, err := openDiscovery(o.way, portal, s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +149,7 @@ func (s *server) web(clocks enroll.Clocks, authorities *authorities, worker *pus
 	mux := http.NewServeMux()
 	mux.Handle(enroll.DefaultPrefix, portal)
 	mux.Handle(enroll.DefaultPrefix+"/", portal)
+	mux.Handle(discovery.Path, where)
 	mux.Handle("/scep", identity)
 	mux.Handle("/mdm/", devices.Handler("/mdm"))
 	mux.Handle("/idp/", provider)

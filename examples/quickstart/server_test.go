@@ -30,18 +30,24 @@ type world struct {
 	server *server
 }
 
-// open starts a server. Without -data it has a new directory, with keys that were
-// made before: making them is most of a start.
+// dataDir is a new directory with keys that were made before: making them is most
+// of a start.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	keys, err := madeKeys()
+	require.NoError(t, err)
+	for name, content := range keys {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), content, 0o600))
+	}
+	return dir
+}
+
+// open starts a server, without -data in a directory of dataDir.
 func open(t *testing.T, args ...string) *world {
 	t.Helper()
 	if !slices.Contains(args, "-data") {
-		dir := t.TempDir()
-		keys, err := madeKeys()
-		require.NoError(t, err)
-		for name, content := range keys {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, name), content, 0o600))
-		}
-		args = append(args, "-data", dir)
+		args = append(args, "-data", dataDir(t))
 	}
 	o, err := parse(append([]string{"-addr", "127.0.0.1:0"}, args...), io.Discard)
 	require.NoError(t, err)
@@ -343,7 +349,7 @@ func TestDataDirectory(t *testing.T) {
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 	first := found()
 	require.Equal(t, []string{
-		"ca.key", "ca.pem", "cookie.key", "identity-ca.key", "identity-ca.pem", "idp.key", "port",
+		"ca.key", "ca.pem", "cookie.key", "device-ca.key", "device-ca.pem", "identity-ca.key", "identity-ca.pem", "idp.key", "port",
 		"profile-signing.key", "profile-signing.pem", "push-topic", "scep-ra.key", "scep-ra.pem", "tls.key", "tls.pem",
 	}, slices.Sorted(maps.Keys(first)))
 	w.server.close()

@@ -15,11 +15,26 @@ import (
 	"github.com/enrollkit/enrollkit/storage"
 )
 
-// story lets a new simulated iPhone, held by user, go the whole way. What the
-// server made of it is read off the store.
-func (s *server) story(ctx context.Context, tell *teller, user string) (err error) {
+// tale is the story of one phone, as it goes.
+type tale struct {
+	*server
+	tell   *teller
+	user   string // who holds the phone
+	way    way
+	phone  *mdmtest.Phone
+	before storage.State
+	at     string // the step that is tried
+}
+
+// story lets a new simulated iPhone go the whole way. What the server made of it
+// is read off the store.
+func (s *server) story(ctx context.Context, tell *teller, o options) (err error) {
 	begun := time.Now()
-	at := "signin" // the step that is tried
+	t := &tale{server: s, tell: tell, user: o.user, way: o.way, at: "signin"}
+	wayIn := t.download
+	if o.way.account() {
+		t.at, wayIn = "discovery", t.settings
+	}
 	defer func() {
 		if err == nil {
 			return
@@ -27,83 +42,170 @@ func (s *server) story(ctx context.Context, tell *teller, user string) (err erro
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
-		tell.failed(at, err)
+		tell.failed(t.at, err)
 	}()
-	done := func(d detail, next string) {
-		tell.step(at, d)
-		at = next
-	}
 
-	before, err := s.store.State(ctx)
-	if err != nil {
+	if t.before, err = s.store.State(ctx); err != nil {
 		return err
 	}
-	phone, err := mdmtest.New(mdmtest.Config{Transport: s.transport, Roots: s.roots})
-	if err != nil {
+	if t.phone, err = s.newPhone(o.ios); err != nil {
 		return err
+	}
+	if err := wayIn(ctx); err != nil {
+		return err
+	}
+	if err := t.install(ctx); err != nil {
+		return err
+	}
+	t.done(detail{"seconds": time.Since(begun).Seconds()}, "")
+	return nil
+}
+
+// done tells that the step held, and which one is tried next.
+func (t *tale) done(d detail, next string) {
+	t.tell.step(t.at, d)
+	t.at = next
+}
+
+// newPhone is a phone out of the box, which pushes reach.
+func (s *server) newPhone(ios string) (*mdmtest.Phone, error) {
+	device, err := s.deviceCA.Device()
+	if err != nil {
+		return nil, err
+	}
+	phone, err := mdmtest.New(mdmtest.Config{
+		Transport: s.network, Roots: s.roots, OSVersion: ios,
+		Account: mdmtest.AccountConfig{Device: device, DomainURL: s.domainURL},
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.phones.add(phone)
-	if err := phone.SignIn(ctx, s.portal(), user, password); err != nil {
-		return err
-	}
-	done(detail{"user": user}, "jit")
+	return phone, nil
+}
 
-	after, err := s.store.State(ctx)
-	if err != nil {
-		return err
-	}
-	ticket, person, err := issued(before, after, user)
-	if err != nil {
-		return err
-	}
-	_, known := findUser(before, person.ID)
-	done(detail{"created": !known, "user": person.ID, "groups": groups(person), "managed_apple_account": person.ManagedAppleAccount}, "ticket")
-	done(detail{"ref": ticket.Ref}, "profile")
+// domainURL is where a phone finds the web site of a domain: here, there is no
+// other one.
+func (s *server) domainURL(string) string { return s.base.String() }
 
-	raw, err := phone.Download(ctx)
+// download is the way in that begins in Safari.
+func (t *tale) download(ctx context.Context) error {
+	if err := t.phone.SignIn(ctx, t.portal(), t.user, password); err != nil {
+		return err
+	}
+	t.done(detail{"user": t.user}, "jit")
+	ref, err := t.signedIn(ctx, "profile")
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(s.dir, "enroll-"+ticket.Ref+".mobileconfig")
+	raw, err := t.phone.Download(ctx)
+	if err != nil {
+		return err
+	}
+	if t.phone.Waiting().UserEnrollment() == (t.way == wayDevice) {
+		return fmt.Errorf("the portal handed out a profile of another way than %s", t.way)
+	}
+	return t.received(raw, ref)
+}
+
+// settings is the way in that begins in Settings.
+func (t *tale) settings(ctx context.Context) error {
+	account, err := t.phone.Discover(ctx, t.user)
+	if err != nil {
+		return err
+	}
+	t.done(detail{"domain": domain, "version": account.Server.Version, "base_url": account.Server.BaseURL}, "challenge")
+
+	challenge, err := account.RequestChallenge(ctx)
+	if err != nil {
+		return err
+	}
+	asked := detail{"method": challenge.Method}
+	if challenge.Method == mdmtest.MethodOAuth2 {
+		asked["client_id"], asked["scope"], asked["token_url"] = challenge.ClientID, challenge.Scope, challenge.TokenURL
+	}
+	t.done(asked, "signin")
+
+	if err := account.SignIn(ctx, t.user, password); err != nil {
+		return err
+	}
+	t.done(detail{"user": t.user}, "jit")
+	ref, err := t.signedIn(ctx, "token")
+	if err != nil {
+		return err
+	}
+	if err := account.RequestToken(ctx); err != nil {
+		return err
+	}
+	t.done(detail{"type": "Bearer", "refreshable": account.Tokens.Refresh != ""}, "profile")
+
+	if err := account.RequestProfile(ctx); err != nil {
+		return err
+	}
+	return t.received(account.Profile, ref)
+}
+
+// signedIn tells what a sign-in made of the person, and which ticket it issued.
+func (t *tale) signedIn(ctx context.Context, next string) (ref string, err error) {
+	after, err := t.store.State(ctx)
+	if err != nil {
+		return "", err
+	}
+	ticket, person, err := issued(t.before, after, t.user)
+	if err != nil {
+		return "", err
+	}
+	_, known := findUser(t.before, person.ID)
+	t.done(detail{"created": !known, "user": person.ID, "groups": groups(person), "managed_apple_account": person.ManagedAppleAccount}, "ticket")
+	t.done(detail{"ref": ticket.Ref}, next)
+	return ticket.Ref, nil
+}
+
+// received keeps the profile in a file, to be looked at.
+func (t *tale) received(raw []byte, ref string) error {
+	file := filepath.Join(t.dir, "enroll-"+ref+".mobileconfig")
 	if err := replace(file, raw); err != nil {
 		return err
 	}
-	done(detail{"sha256": digest(sha256.Sum256(raw)), "file": file}, "identity")
+	t.done(detail{"sha256": digest(sha256.Sum256(raw)), "file": file}, "identity")
+	return nil
+}
 
-	id, err := phone.ObtainIdentity(ctx)
+// install goes from the profile that waits to the policy on the phone.
+func (t *tale) install(ctx context.Context) error {
+	id, err := t.phone.ObtainIdentity(ctx)
 	if err != nil {
 		return err
 	}
-	done(detail{"sha256": digest(id.Digest()), "not_after": id.Certificate.NotAfter.UTC().Format(time.RFC3339)}, "authenticate")
+	t.done(detail{"sha256": digest(id.Digest()), "not_after": id.Certificate.NotAfter.UTC().Format(time.RFC3339)}, "authenticate")
 
-	if err := phone.Authenticate(ctx); err != nil {
+	if err := t.phone.Authenticate(ctx); err != nil {
 		return err
 	}
-	done(detail{"enrollment_id": id.EnrollmentID}, "token-update")
+	t.done(detail{"enrollment_id": id.ID()}, "token-update")
 
-	if err := phone.TokenUpdate(ctx); err != nil {
+	if err := t.phone.TokenUpdate(ctx); err != nil {
 		return err
 	}
-	done(detail{"enrollment_id": id.EnrollmentID}, "push")
+	t.done(detail{"enrollment_id": id.ID()}, "push")
 
-	if err := phone.AwaitPush(ctx); err != nil {
+	if err := t.phone.AwaitPush(ctx); err != nil {
 		return err
 	}
-	pushed, err := s.pushes.await(ctx, id.EnrollmentID)
+	pushed, err := t.pushes.await(ctx, id.ID())
 	if err != nil {
 		return err
 	}
-	done(detail{"apns_id": pushed.ID, "status": pushed.Status}, "sso")
+	t.done(detail{"apns_id": pushed.ID, "status": pushed.Status}, "sso")
 
-	if _, err := phone.Connect(ctx); err != nil {
+	if _, err := t.phone.Connect(ctx); err != nil {
 		return err
 	}
-	sso, err := installedSSO(phone.Installed())
+	sso, err := installedSSO(t.phone.Installed())
 	if err != nil {
 		return err
 	}
-	done(sso, "done")
-	done(detail{"seconds": time.Since(begun).Seconds()}, "")
+	t.done(sso, "done")
 	return nil
 }
 

@@ -72,8 +72,12 @@ func words(name string, d detail) string {
 	switch name {
 	case "listen":
 		return fmt.Sprintf("The server listens at %s, the APNs stand-in at %s. Database and keys are in %s (trust ca.pem, or accept the browser's warning).", d["url"], d["apns"], d["data"])
+	case "discovery":
+		return fmt.Sprintf("The phone asked %s where its people enroll: at %s (%s).", d["domain"], d["base_url"], d["version"])
+	case "challenge":
+		return fmt.Sprintf("The phone said what it is, signed with its built-in identity. Its owner is to sign in (%s).", d["method"])
 	case "signin":
-		return fmt.Sprintf("%s opened the portal on a simulated iPhone and signed in at the identity provider.", d["user"])
+		return fmt.Sprintf("%s signed in at the identity provider, on a simulated iPhone.", d["user"])
 	case "jit":
 		what := "was known already; their record was refreshed"
 		if d["created"] == true {
@@ -82,8 +86,14 @@ func words(name string, d detail) string {
 		return fmt.Sprintf("The person %s: groups %s, Managed Apple Account %s.", what, list(d["groups"]), d["managed_apple_account"])
 	case "ticket":
 		return fmt.Sprintf("A ticket for a personal device was issued. Its reference is %s.", d["ref"])
+	case "token":
+		what := "It lives until somebody revokes it."
+		if d["refreshable"] == true {
+			what = "It is short-lived, and the phone can refresh it."
+		}
+		return "The phone has a bearer token, which comes with each of its requests from now on. " + what
 	case "profile":
-		return fmt.Sprintf("The enrollment profile was downloaded, and its signature verified: %s.", d["file"])
+		return fmt.Sprintf("The enrollment profile is on the phone, and its signature verified: %s.", d["file"])
 	case "identity":
 		return fmt.Sprintf("The phone made a key and got its certificate by SCEP, valid until %s.", d["not_after"])
 	case "authenticate":
