@@ -25,6 +25,7 @@ type process struct {
 	t    *testing.T
 	dir  string
 	addr string
+	args []string // beside those of every test
 	cmd  *exec.Cmd
 	log  *bytes.Buffer // of all its lives
 }
@@ -64,7 +65,7 @@ func (p *process) start() {
 
 func (p *process) launch() io.Reader {
 	p.t.Helper()
-	p.cmd = exec.Command(os.Args[0], "-no-device", "-json", "-addr", p.addr, "-base-url", crashBase, "-data", p.dir)
+	p.cmd = exec.Command(os.Args[0], append([]string{"-no-device", "-json", "-addr", p.addr, "-base-url", crashBase, "-data", p.dir}, p.args...)...)
 	p.cmd.Env = append(os.Environ(), asProgram+"=1")
 	p.cmd.Stderr = p.log
 	stdout, err := p.cmd.StdoutPipe()
