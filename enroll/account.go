@@ -1,7 +1,6 @@
 package enroll
 
 import (
-	"context"
 	"errors"
 	"net/url"
 	"slices"
@@ -75,26 +74,6 @@ type AccountConfig struct {
 	// RequiredAppID is the App Store's number of an app that is installed
 	// without asking, and told before the enrollment; 0 is none.
 	RequiredAppID int64
-}
-
-// ExternalOAuth is an authorization server that devices are sent to. It has to
-// accept a public client without PKCE and the redirect URI RedirectURI.
-type ExternalOAuth struct {
-	// AuthorizationURL and TokenURL are https. The query of the first is kept.
-	AuthorizationURL, TokenURL string
-	ClientID                   string
-	// Scope defaults to Scope.
-	Scope string
-	// Tokens judges its access tokens. Required.
-	Tokens TokenVerifier
-}
-
-// TokenVerifier judges access tokens of another authorization server, such as by
-// token introspection (RFC 7662) or as JWTs (RFC 9068).
-type TokenVerifier interface {
-	// VerifyToken returns whose the token is and when it expires. An error
-	// wrapping ErrToken refuses the token; any other one is a breakdown.
-	VerifyToken(ctx context.Context, token string) (jit.Identity, time.Time, error)
 }
 
 // DeviceEnrollment offers Device Enrollment beside User Enrollment: by a

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/enrollkit/enrollkit/enroll/machineinfo"
 	"github.com/enrollkit/enrollkit/jit"
@@ -43,8 +44,7 @@ func (p *Portal) accountPost(way mdm.Way) handler {
 		if err != nil {
 			return &machineError{status: machineinfo.Status(err), err: err}
 		}
-		os, told := info.OS()
-		if err := fits(way, os, told); err != nil {
+		if err := p.fits(way, info); err != nil {
 			return &machineError{status: http.StatusForbidden, err: err}
 		}
 		token, there := bearerOf(r)
@@ -55,7 +55,8 @@ func (p *Portal) accountPost(way mdm.Way) handler {
 		if err != nil {
 			return err
 		}
-		signed, t, err := p.accountProfile(r.Context(), t, u, os.Major)
+		os, _ := info.OS()
+		signed, t, err := p.accountProfile(r, t, u, os.Major)
 		if err != nil {
 			return err
 		}
@@ -66,14 +67,23 @@ func (p *Portal) accountPost(way mdm.Way) handler {
 	}
 }
 
-// fits refuses a system that does not know the way. One that does not tell its
-// version is let on: it knows.
-func fits(way mdm.Way, os machineinfo.OS, told bool) error {
-	least := 15
-	if way == mdm.WayAccountDevice {
-		least = 17
+// families are the kinds of device that are served; others have channels of
+// their own, for which there is no server here. One that nobody knows yet may be
+// a new name of these.
+var families = []string{"iPhone", "iPad", ""}
+
+// fits refuses a device that does not know the way, and of which discovery at a
+// domain that serves a file could not keep it. A system that does not tell its
+// version is let on: it knows. For mdm-adde Apple's pages name 16 and 17.
+func (p *Portal) fits(way mdm.Way, info machineinfo.Info) error {
+	if !slices.Contains(families, info.Family()) {
+		return fmt.Errorf("enroll: a device of the family %s is not served", info.Family())
 	}
-	if told && os.Before(least, 0) {
+	least := 15
+	if way == mdm.WayAccountDevice || p.cfg.Account.Method == MethodOAuth2 {
+		least = 16
+	}
+	if os, told := info.OS(); told && os.Before(least, 0) {
 		return fmt.Errorf("enroll: %s is before %d.0, the first for this way", os, least)
 	}
 	return nil
@@ -94,18 +104,18 @@ func (p *Portal) bearerTicket(ctx context.Context, way mdm.Way, token string) (T
 	access := sha256.Sum256([]byte(token))
 	t, err := p.cfg.Account.Store.TokenTicket(ctx, access, p.now())
 	if errors.Is(err, ErrToken) && token != "" && p.cfg.Account.External != nil {
-		if err = p.admitNew(ctx, way, token); err == nil {
+		err = p.admitNew(ctx, way, token)
+		if refused := Remedy(err).status(); err != nil && !errors.Is(err, ErrToken) && refused == http.StatusForbidden {
+			return t, jit.User{}, forbidden(err)
+		}
+		if err == nil {
 			t, err = p.cfg.Account.Store.TokenTicket(ctx, access, p.now())
 		}
 	}
 	switch {
 	case errors.Is(err, ErrToken):
-		h, err := p.challenge(way, "")
-		if err != nil {
-			return t, jit.User{}, err
-		}
-		return t, jit.User{}, &machineError{status: http.StatusUnauthorized, header: h, err: ErrToken}
-	case errors.Is(err, mdm.ErrSuspended), errors.Is(err, jit.ErrSuspended), errors.Is(err, errNotOffered):
+		return t, jit.User{}, p.challenged(way, err)
+	case errors.Is(err, mdm.ErrSuspended):
 		return t, jit.User{}, forbidden(err)
 	case err != nil:
 		return t, jit.User{}, stored("token", err)
@@ -123,8 +133,13 @@ func (p *Portal) bearerTicket(ctx context.Context, way mdm.Way, token string) (T
 }
 
 // accountProfile makes the profile of a ticket with a new challenge for SCEP,
-// and counts it as a download.
-func (p *Portal) accountProfile(ctx context.Context, t Ticket, u jit.User, targetOS int) ([]byte, Ticket, error) {
+// and counts it as a download. Who has as many devices as allowed is told now,
+// before the device makes room for work.
+func (p *Portal) accountProfile(r *http.Request, t Ticket, u jit.User, targetOS int) ([]byte, Ticket, error) {
+	ctx := r.Context()
+	if err := p.room(ctx, t.UserID); err != nil && t.State != TicketEnrolled {
+		return nil, t, err
+	}
 	challenge, err := p.secret()
 	if err != nil {
 		return nil, t, err

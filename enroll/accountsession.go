@@ -108,8 +108,9 @@ func bearerOf(r *http.Request) (token string, there bool) {
 		return "", len(values) > 0
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
-	const chars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
-	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxBearer || strings.Trim(token, chars) != "" {
+	body := strings.TrimRight(token, "=")
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	if !strings.EqualFold(scheme, "Bearer") || body == "" || len(token) > maxBearer || strings.Trim(body, alphabet) != "" {
 		return "", true
 	}
 	return token, true

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/jit"
+	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/profile"
 	"github.com/enrollkit/enrollkit/sso"
 )
@@ -127,9 +128,10 @@ type Config struct {
 	// limit. The portal tells when the ticket is asked for; mdm.Config has the
 	// same field, which enforces it.
 	DeviceLimit int
-	// Ownership says whose the device of a person is; nil is
-	// OwnershipPersonal for everybody.
-	Ownership func(jit.User) Ownership
+	// Ownership says whose the device is with which a person enrolls a way; nil
+	// is OwnershipPersonal under User Enrollment and OwnershipCompany under
+	// Device Enrollment.
+	Ownership func(jit.User, mdm.Way) Ownership
 	// Accounts checks Managed Apple Accounts before the ticket; nil checks none.
 	Accounts AccountVerifier
 	// Account serves account-driven enrollment, the only way of User Enrollment
@@ -293,7 +295,12 @@ func (c *Config) enrollment(account, challenge string, targetOS int) profile.Enr
 // quiet completes what has a silent default.
 func (c *Config) quiet() {
 	if c.Ownership == nil {
-		c.Ownership = func(jit.User) Ownership { return OwnershipPersonal }
+		c.Ownership = func(_ jit.User, way mdm.Way) Ownership {
+			if way.Mode() == mdm.ModeDevice {
+				return OwnershipCompany
+			}
+			return OwnershipPersonal
+		}
 	}
 	if c.Observer == nil {
 		c.Observer = NopObserver{}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/enrollkit/enrollkit/enroll"
 	"github.com/enrollkit/enrollkit/jit"
+	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/sso/oidc"
 	"github.com/enrollkit/enrollkit/storage/memory"
 )
@@ -104,7 +105,7 @@ func TestConfigIsKept(t *testing.T) {
 		c.Clocks = enroll.Clocks{Wait: time.Minute, Window: 2 * time.Second}
 		c.Roots = []*x509.Certificate{root}
 		c.SCEPURL = "https://scep.example.com/x"
-		c.Ownership = func(u jit.User) enroll.Ownership {
+		c.Ownership = func(u jit.User, _ mdm.Way) enroll.Ownership {
 			if u.Subject == "bob-2" {
 				return enroll.OwnershipCompany
 			}

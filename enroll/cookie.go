@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -81,20 +82,23 @@ func newSealer(purpose string, keys [][]byte, random io.Reader) (*sealer, error)
 
 // seal encrypts v as JSON.
 func (s *sealer) seal(v any) (string, error) {
-	plain, err := json.Marshal(v)
-	if err != nil {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // six bytes for each bracket of what came from outside
+	if err := e.Encode(v); err != nil {
 		return "", fmt.Errorf("enroll: seal: %w", err)
 	}
+	plain := bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 	aead := s.keys[0]
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	if _, err := io.ReadFull(s.random, nonce); err != nil {
 		return "", fmt.Errorf("enroll: no randomness: %w", err)
 	}
-	text := base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain, []byte(s.purpose)))
-	if len(text) > maxSealed {
-		return "", fmt.Errorf("enroll: seal: %d bytes are too many", len(text))
+	sealed := base64.RawURLEncoding.EncodeToString(aead.Seal(nonce, nonce, plain, []byte(s.purpose)))
+	if len(sealed) > maxSealed {
+		return "", fmt.Errorf("enroll: seal: %d bytes are too many", len(sealed))
 	}
-	return text, nil
+	return sealed, nil
 }
 
 // open decrypts into v what seal made with any of the keys, or fails with

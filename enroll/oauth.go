@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/enrollkit/enrollkit/mdm"
@@ -28,49 +29,67 @@ func oauthRefuse(code, description string) error {
 	return &oauthError{Code: code, Description: description, status: http.StatusBadRequest}
 }
 
+// oauthProblem is a problem of the request as such in the words of RFC 6749.
+func oauthProblem(p Problem) *oauthError {
+	code := "invalid_request"
+	if p.status() >= http.StatusInternalServerError {
+		code = "temporarily_unavailable"
+	}
+	return &oauthError{Code: code, Description: string(p.Code)}
+}
+
 // challengeSize is the length of a code_challenge of the method S256.
 const challengeSize = 43
 
 // authorize is the authorization endpoint (RFC 6749 §3.1). The client is the
 // device: public, registered with one redirect URI, without PKCE; a client that
 // uses PKCE is bound by it (RFC 9700 §2.1.1). What cannot be trusted to come from
-// the client is answered with a page, and never redirected.
+// the client is answered with a page, and never redirected. As in all of RFC
+// 6749, a parameter without a value is one that is not there.
 func (p *Portal) authorize(w http.ResponseWriter, r *http.Request, sealed string) error {
 	if _, err := p.openWebSession(sealed); err != nil {
+		return &sessionError{err: err}
+	}
+	q, err := deviceQuery(r)
+	if err != nil {
 		return err
 	}
-	q := r.URL.Query()
-	for _, values := range q {
-		if len(values) > 1 {
-			return refuse(CodeBadRequest)
-		}
-	}
-	if q.Get("client_id") != p.cfg.Account.ClientID || q.Get("redirect_uri") != RedirectURI {
+	if q.Get("client_id") != p.cfg.Account.ClientID || q.Get("redirect_uri") != RedirectURI || len(q["client_id"]) > 1 || len(q["redirect_uri"]) > 1 {
 		return refuse(CodeClient)
 	}
-	state, hint, challenge := q.Get("state"), q.Get("login_hint"), q.Get("code_challenge")
+	state, hint := q.Get("state"), q.Get("login_hint")
+	challenge, method := q.Get("code_challenge"), q.Get("code_challenge_method")
+	stateOK := len(q["state"]) <= 1 && len(state) <= maxState && visible(state)
+	twice := false
+	for _, values := range q {
+		twice = twice || len(values) > 1
+	}
 	back := func(code string) error {
 		values := url.Values{"error": {code}}
-		if state != "" && len(state) <= maxState {
+		if state != "" && stateOK {
 			values.Set("state", state)
 		}
 		return handBack(w, RedirectURI, values)
 	}
 	switch {
-	case len(state) > maxState || len(hint) > maxHint || q.Get("response_type") == "":
+	case twice, !stateOK, hint != "" && !identifierOK(hint), q.Get("response_type") == "":
 		return back("invalid_request")
 	case q.Get("response_type") != "code":
 		return back("unsupported_response_type")
-	case q.Has("scope") && q.Get("scope") != Scope:
+	case q.Get("scope") != "" && q.Get("scope") != Scope:
 		return back("invalid_scope")
-	case q.Has("code_challenge") != q.Has("code_challenge_method"),
-		q.Has("code_challenge") && (q.Get("code_challenge_method") != "S256" || len(challenge) != challengeSize || !plainToken(challenge)):
+	case challenge == "" && method != "", challenge != "" && (method != "S256" || len(challenge) != challengeSize || !plainToken(challenge)):
 		return back("invalid_request")
 	}
 	return p.beginAccount(w, r, flowAccountOAuth, accountBound{Session: sealed, Typed: hint, State: state, Challenge: challenge})
 }
 
-const maxState = 512 // bytes
+// visible reports whether all of s is VSCHAR (RFC 6749 appendix A).
+func visible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+const maxState = 128 // bytes; that of a device is a UUID
 
 // codeDigest is what the store knows a code by. A code that was asked for with a
 // challenge is another one without its verifier.
@@ -103,6 +122,7 @@ func (p *Portal) handBackCode(w http.ResponseWriter, r *http.Request, s signedIn
 
 // token is the token endpoint (RFC 6749 §3.2).
 func (p *Portal) token(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1, beside Cache-Control
 	form, err := p.form(w, r)
 	if err != nil {
 		return err
@@ -110,14 +130,16 @@ func (p *Portal) token(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.RawQuery != "" {
 		return oauthRefuse("invalid_request", "parameters belong into the body")
 	}
-	for name, values := range form {
+	for _, values := range form {
 		if len(values) > 1 {
-			return oauthRefuse("invalid_request", "a parameter is there twice: "+limit(name, 32))
+			return oauthRefuse("invalid_request", "a parameter is there twice")
 		}
 	}
 	if len(r.Header.Values("Authorization")) > 0 {
-		return &oauthError{Code: "invalid_client", Description: "the client is a public one", status: http.StatusUnauthorized,
-			header: http.Header{"WWW-Authenticate": {`Basic realm="token"`}}}
+		return &oauthError{
+			Code: "invalid_client", Description: "the client is a public one", status: http.StatusUnauthorized,
+			header: http.Header{"WWW-Authenticate": {`Basic realm="token"`}},
+		}
 	}
 	grant := form.Get("grant_type")
 	switch {
@@ -127,7 +149,7 @@ func (p *Portal) token(w http.ResponseWriter, r *http.Request) error {
 		return oauthRefuse("unsupported_grant_type", "")
 	case form.Get("client_id") == "":
 		return oauthRefuse("invalid_request", "client_id is missing")
-	case form.Get("client_id") != p.cfg.Account.ClientID || form.Has("client_secret"):
+	case form.Get("client_id") != p.cfg.Account.ClientID || form.Get("client_secret") != "":
 		return oauthRefuse("invalid_client", "")
 	}
 	if grant == "refresh_token" {
@@ -144,7 +166,7 @@ func (p *Portal) redeemed(w http.ResponseWriter, r *http.Request, form url.Value
 		return oauthRefuse("invalid_request", "code is missing")
 	case form.Get("redirect_uri") == "":
 		return oauthRefuse("invalid_request", "redirect_uri is missing")
-	case form.Has("code_verifier") && (len(verifier) < 43 || len(verifier) > 128 || !plainToken(verifier)):
+	case verifier != "" && (len(verifier) < 43 || len(verifier) > 128 || !plainToken(verifier)):
 		return oauthRefuse("invalid_grant", "code_verifier is malformed") // RFC 7636 §4.1
 	}
 	challenge := ""
@@ -167,7 +189,7 @@ func (p *Portal) refreshed(w http.ResponseWriter, r *http.Request, form url.Valu
 	switch {
 	case refresh == "":
 		return oauthRefuse("invalid_request", "refresh_token is missing")
-	case form.Has("scope") && form.Get("scope") != Scope:
+	case form.Get("scope") != "" && form.Get("scope") != Scope:
 		return oauthRefuse("invalid_scope", "")
 	}
 	return p.answerTokens(w, func(kept Tokens) error {
@@ -203,7 +225,6 @@ func (p *Portal) answerTokens(w http.ResponseWriter, keep func(Tokens) error) er
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Pragma", "no-cache")
 	send(w, http.StatusOK, "application/json", bytes.NewBuffer(body))
 	return nil
 }

@@ -55,7 +55,10 @@ type view struct {
 	Ticket        standing
 	Problem       *Problem
 	Incident      string
-	Topics        []helpTopic
+	// Home is where a problem's page leads to, and Again where the person signs in
+	// again; empty is nowhere.
+	Home, Again string
+	Topics      []helpTopic
 }
 
 type helpTopic struct {

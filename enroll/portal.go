@@ -112,8 +112,9 @@ type route struct {
 	// below serves the GET of the paths below this one, each with what is left
 	// of the path.
 	below func(w http.ResponseWriter, r *http.Request, rest string) error
-	// json: failures are told as JSON. device: by an empty body.
-	json, device bool
+	// Failures are told as a page, or, for json, as JSON, for oauth as RFC 6749
+	// §5.2 has it, and for device by an empty body.
+	json, oauth, device bool
 	// limit of the body in bytes, 0 for maxForm.
 	limit int64
 }
@@ -144,7 +145,7 @@ func (p *Portal) table() map[string]route {
 		routes["/account/login/"] = route{below: p.accountLogin}
 	case p.cfg.Account.External == nil:
 		routes["/account/authorize/"] = route{below: p.authorize}
-		routes["/account/token"] = route{post: p.token, json: true}
+		routes["/account/token"] = route{post: p.token, oauth: true}
 	}
 	return routes
 }
@@ -266,7 +267,8 @@ func (p *Portal) form(w http.ResponseWriter, r *http.Request) (url.Values, error
 	case err != nil:
 		return nil, refuse(CodeBadRequest)
 	}
-	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); r.ContentLength != 0 && kind != "application/x-www-form-urlencoded" {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if r.ContentLength != 0 && !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
 		return nil, refuse(CodeEncoding)
 	}
 	return r.PostForm, nil
@@ -297,6 +299,8 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, t route, err error
 		p.failOAuth(w, r, oauth)
 		return
 	}
+	var session *sessionError
+	errors.As(err, &session)
 	problem := Remedy(err)
 	status := problem.status()
 	incident, level := "", slog.LevelInfo
@@ -305,21 +309,28 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, t route, err error
 		incident, _ = newRef(p.cfg.Random) // without randomness there is none
 	}
 	p.cfg.Logger.Log(r.Context(), level, "enroll: refused", "code", string(problem.Code), "status", status,
-		"method", r.Method, "path", limit(r.URL.Path, 64), "incident", incident, "error", err)
+		"method", r.Method, "path", logged(r.URL.Path), "incident", incident, "error", err)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	if t.device {
+	switch {
+	case t.device:
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(status)
 		return
-	}
-	if t.json {
+	case t.oauth:
+		p.json(w, status, oauthProblem(problem))
+		return
+	case t.json:
 		p.json(w, status, told(problem))
 		return
 	}
 	v := p.pages.view(problem.Title)
 	v.Problem, v.Incident = &problem, incident
+	v.Home, v.Again = p.cfg.Prefix, p.cfg.Prefix+"/login"
+	if session != nil {
+		v.Home, v.Again = "", session.again
+	}
 	if err := p.pages.render(w, status, "problem", v); err != nil {
 		p.cfg.Logger.ErrorContext(r.Context(), "enroll: problem page", "error", err)
 		w.WriteHeader(http.StatusInternalServerError)
@@ -328,7 +339,7 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, t route, err error
 
 // failDevice answers a device that is refused.
 func (p *Portal) failDevice(w http.ResponseWriter, r *http.Request, e *machineError) {
-	p.cfg.Logger.InfoContext(r.Context(), "enroll: device refused", "status", e.status, "path", limit(r.URL.Path, 64), "error", e.err)
+	p.cfg.Logger.InfoContext(r.Context(), "enroll: device refused", "status", e.status, "path", logged(r.URL.Path), "error", e.err)
 	maps.Copy(w.Header(), e.header)
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(e.status)
@@ -336,9 +347,8 @@ func (p *Portal) failDevice(w http.ResponseWriter, r *http.Request, e *machineEr
 
 // failOAuth answers a token request that is refused.
 func (p *Portal) failOAuth(w http.ResponseWriter, r *http.Request, e *oauthError) {
-	p.cfg.Logger.InfoContext(r.Context(), "enroll: token request refused", "error", e)
+	p.cfg.Logger.InfoContext(r.Context(), "enroll: token request refused", "status", e.status, "error", e)
 	maps.Copy(w.Header(), e.header)
-	w.Header().Set("Pragma", "no-cache")
 	p.json(w, e.status, e)
 }
 
@@ -356,10 +366,22 @@ func hostOf(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, ":443"))
 }
 
-// limit cuts a text that came from outside, for the log.
-func limit(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
+// maxSegment is longer than any part of a path that is no secret: a web session
+// is one, and so is what somebody pasted behind a slash.
+const maxSegment = 32
+
+// logged is a path as the log may have it: at most 64 bytes, and no part of it
+// that could be a secret.
+func logged(path string) string {
+	if len(path) > maxQuery {
+		path = path[:maxQuery]
 	}
-	return s
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		if len(part) > maxSegment {
+			parts[i] = "…"
+		}
+	}
+	path = strings.Join(parts, "/")
+	return path[:min(len(path), 64)]
 }

@@ -2,11 +2,13 @@ package enroll
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
 
 	"github.com/enrollkit/enrollkit/jit"
+	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/sso"
 )
 
@@ -32,7 +34,7 @@ type attempt struct {
 	// did not come to an answer: it may have succeeded all the same.
 	Prior string `json:"prior,omitempty"`
 	// Bound is what the flow wants to find again.
-	Bound []byte `json:"bound,omitempty"`
+	Bound json.RawMessage `json:"bound,omitempty"`
 }
 
 // signedIn is a person who has just signed in.
@@ -58,7 +60,7 @@ func (p *Portal) login(w http.ResponseWriter, r *http.Request) error {
 
 // begin sends the browser to the identity provider. The attempt is durable
 // before it goes.
-func (p *Portal) begin(w http.ResponseWriter, r *http.Request, flow, hint string, bound []byte) error {
+func (p *Portal) begin(w http.ResponseWriter, r *http.Request, flow, hint string, bound json.RawMessage) error {
 	if len(hint) > maxHint {
 		hint = ""
 	}
@@ -101,15 +103,19 @@ func (p *Portal) openAttempt(r *http.Request) (attempt, error) {
 // address is registered there.
 func (p *Portal) callback(w http.ResponseWriter, r *http.Request) error {
 	s, err := p.finish(w, r)
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.endings[s.attempt.Flow](w, r, s)
 	}
-	return p.endings[s.attempt.Flow](w, r, s)
+	if err != nil && s.attempt.Flow != flowPortal && len(s.attempt.Bound) > 0 {
+		return p.inSession(err, s.attempt)
+	}
+	return err
 }
 
 // finish redeems a callback. The attempt is used up before the provider is
 // asked, so that of any number of equal callbacks one goes on; whoever is in
-// the end refused begins anew.
+// the end refused begins anew. The attempt comes with errors too, once it is
+// known.
 func (p *Portal) finish(w http.ResponseWriter, r *http.Request) (signedIn, error) {
 	ctx, query := r.Context(), r.URL.Query()
 	a, err := p.openAttempt(r)
@@ -119,27 +125,28 @@ func (p *Portal) finish(w http.ResponseWriter, r *http.Request) (signedIn, error
 	if p.endings[a.Flow] == nil {
 		return signedIn{}, &failure{CodeSignInUnknown, errors.New("enroll: sign-in of an unknown flow")}
 	}
+	failed := signedIn{attempt: a}
 	key, err := p.cfg.Authenticator.State(a.Secret, query)
 	if err != nil {
-		return signedIn{}, err
+		return failed, err
 	}
 	if err := p.cfg.States.ConsumeState(ctx, key, p.now()); err != nil {
-		return signedIn{}, stored("sign-in state", err)
+		return failed, stored("sign-in state", err)
 	}
 	p.setCookie(w, p.cookies.signIn, "", -1)
 	id, err := p.cfg.Authenticator.Finish(ctx, sso.Request{RedirectURL: p.CallbackURL()}, a.Secret, query)
 	if err != nil {
-		return signedIn{}, err
+		return failed, err
 	}
 	u, created, err := p.cfg.Provisioner.SignIn(ctx, id)
 	if err != nil {
-		return signedIn{}, provisioned(err)
+		return failed, provisioned(err)
 	}
 	if u.Suspended {
-		return signedIn{}, jit.ErrSuspended
+		return failed, jit.ErrSuspended
 	}
 	if err := p.verifyAccount(ctx, u); err != nil {
-		return signedIn{}, err
+		return failed, err
 	}
 	p.cfg.Logger.InfoContext(ctx, "enroll: signed in", "flow", a.Flow, "user", u.ID, "created", created)
 	return signedIn{u, a}, nil
@@ -172,7 +179,7 @@ func (p *Portal) verifyAccount(ctx context.Context, u jit.User) error {
 // browser's former one, and a ticket, which supersedes its open one.
 func (p *Portal) issue(w http.ResponseWriter, r *http.Request, s signedIn) error {
 	ctx := r.Context()
-	if err := p.room(r, s.user.ID); err != nil {
+	if err := p.room(ctx, s.user.ID); err != nil {
 		return err
 	}
 	id, ok := sessionID(s.attempt.Session)
@@ -183,7 +190,7 @@ func (p *Portal) issue(w http.ResponseWriter, r *http.Request, s signedIn) error
 	if err != nil {
 		return err
 	}
-	t, err := p.newTicket(s.user, id)
+	t, err := p.newTicket(s.user, mdm.WayProfile, id)
 	if err != nil {
 		return err
 	}
@@ -194,18 +201,17 @@ func (p *Portal) issue(w http.ResponseWriter, r *http.Request, s signedIn) error
 	if err := p.cfg.Tickets.IssueTicket(ctx, t, previous); err != nil {
 		return stored("ticket", err)
 	}
-	p.cfg.Observer.TicketMoved(ctx, t)
-	p.cfg.Logger.InfoContext(ctx, "enroll: ticket issued", "ticket", t.Ref, "user", s.user.ID, "ownership", string(t.Ownership))
+	p.issued(ctx, t)
 	p.setCookie(w, p.cookies.session, s.attempt.Session, p.sessionTime())
 	return p.redirect(w, r, "/ready")
 }
 
 // room tells a person in time who has as many devices as allowed.
-func (p *Portal) room(r *http.Request, userID string) error {
+func (p *Portal) room(ctx context.Context, userID string) error {
 	if p.cfg.DeviceLimit == 0 {
 		return nil
 	}
-	have, err := p.cfg.Tickets.Devices(r.Context(), userID)
+	have, err := p.cfg.Tickets.Devices(ctx, userID)
 	if err != nil {
 		return stored("devices", err)
 	}

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func newRef(random io.Reader) (string, error) {
 }
 
 // newTicket makes the ticket of a person's session.
-func (p *Portal) newTicket(u jit.User, session [32]byte) (Ticket, error) {
+func (p *Portal) newTicket(u jit.User, way mdm.Way, session [32]byte) (Ticket, error) {
 	var b [16]byte
 	if _, err := io.ReadFull(p.cfg.Random, b[:]); err != nil {
 		return Ticket{}, fmt.Errorf("enroll: no randomness: %w", err)
@@ -41,9 +42,15 @@ func (p *Portal) newTicket(u jit.User, session [32]byte) (Ticket, error) {
 	}
 	return Ticket{
 		ID:  fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]),
-		Ref: ref, UserID: u.ID, Way: mdm.WayProfile, Ownership: p.cfg.Ownership(u),
+		Ref: ref, UserID: u.ID, Way: way, Ownership: p.cfg.Ownership(u, way),
 		State: TicketIssued, Session: session, Issued: p.now(),
 	}, nil
+}
+
+// issued tells that a ticket is durable.
+func (p *Portal) issued(ctx context.Context, t Ticket) {
+	p.cfg.Observer.TicketMoved(ctx, t)
+	p.cfg.Logger.InfoContext(ctx, "enroll: ticket issued", "ticket", t.Ref, "user", t.UserID, "way", string(t.Way), "ownership", string(t.Ownership))
 }
 
 // TicketExpired is how a ticket is shown whose time is over. It is not stored:
