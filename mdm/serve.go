@@ -10,6 +10,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +80,17 @@ func (h *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer looks at the proofs, then at the body, then hands both on. Whatever is
 // wrong with the body, an identity that is not in force is answered as such.
-func (h *endpoint) answer(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+//
+// A panic, such as of a Planner, is an error like others: the device tries again.
+func (h *endpoint) answer(w http.ResponseWriter, r *http.Request) (_ []byte, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			if cause == http.ErrAbortHandler { //nolint:errorlint // a panic's value is compared, as net/http does
+				panic(cause)
+			}
+			err = fmt.Errorf("mdm: panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
 	s, ctx, now := h.server, r.Context(), h.server.now()
 	forbidden := func(err error) error {
 		return &refusal{status: http.StatusForbidden, reason: err.Error()}

@@ -1,6 +1,7 @@
 package mdm_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"testing"
@@ -141,6 +142,26 @@ func TestWhatIsOursIs503AndNever401(t *testing.T) {
 		require.Empty(t, rec.Body.String())
 	}
 	require.Equal(t, http.StatusServiceUnavailable, w.put(d, connect, d.idle()).Code)
+}
+
+// panicking is a planner that is broken.
+type panicking struct{}
+
+func (panicking) Plan(context.Context, mdm.Enrollment) ([]mdm.Command, error) { panic("no plan") }
+
+// Line 8.
+func TestAPanicIsOurs(t *testing.T) {
+	w := newWorld(t, func(c *mdm.Config) { c.Planner = panicking{} })
+	d := w.identified("alice")
+	require.Equal(t, http.StatusOK, w.put(d, checkIn, d.authenticate()).Code)
+	before := w.store.dump(t)
+	rec := w.put(d, checkIn, d.tokenUpdate())
+	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
+	require.NotEmpty(t, rec.Header().Get("Retry-After"))
+	require.Empty(t, rec.Body.String())
+	require.Equal(t, before, w.store.dump(t))
+	require.Contains(t, w.log.String(), "no plan")
+	require.Equal(t, http.StatusOK, w.put(d, checkIn, d.authenticate()).Code, "others are served")
 }
 
 func TestDeviceLimit(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -61,8 +62,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve returns an answer with its type. Its error is a *statusError, or
-// something of ours that broke.
+// something of ours that broke, a panic of a Redeemer or an Issuer included.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) (kind string, body []byte, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			if cause == http.ErrAbortHandler { //nolint:errorlint // a panic's value is compared, as net/http does
+				panic(cause)
+			}
+			err = fmt.Errorf("scep: panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if !read && r.Method != http.MethodPost {
 		return "", nil, &statusError{http.StatusMethodNotAllowed, "GET, HEAD, POST"}

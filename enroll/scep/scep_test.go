@@ -92,11 +92,15 @@ type book struct {
 	rows   map[string]redeemed
 	issued int
 	err    error // what breaks
+	panics bool  // instead of an error
 }
 
 func (b *book) Redeem(ctx context.Context, challenge string, key [32]byte, issue func(context.Context) (*x509.Certificate, error)) (*x509.Certificate, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.panics {
+		panic("no book")
+	}
 	if b.err != nil {
 		return nil, b.err
 	}
@@ -242,6 +246,20 @@ func TestBrokenStoreIs503(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
 	require.NotEmpty(t, rec.Header().Get("Retry-After"))
 	require.NotContains(t, rec.Body.String(), "disk")
+}
+
+func TestHostile8APanicIs503(t *testing.T) {
+	w := newWorld(t, nil)
+	message := w.marshal(w.message(phoneKey(), w.csr(phoneKey(), "secret")))
+	w.book.panics = true
+	rec := w.post(message)
+	require.Equal(t, http.StatusServiceUnavailable, rec.Code)
+	require.NotEmpty(t, rec.Header().Get("Retry-After"))
+	require.NotContains(t, rec.Body.String(), "no book")
+	require.Contains(t, w.log.String(), "no book")
+	w.book.panics = false
+	require.Equal(t, http.StatusOK, w.post(message).Code)
+	require.Equal(t, 1, w.book.issued)
 }
 
 // wrongKey is an Issuer that certifies another key.
