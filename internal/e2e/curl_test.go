@@ -60,6 +60,12 @@ func (c *curl) get(t *testing.T, args ...string) document {
 // submit sends a form with these values in it.
 func (c *curl) submit(t *testing.T, p document, form *html.Node, values map[string]string) document {
 	t.Helper()
+	return c.get(t, p.filled(t, form, values)...)
+}
+
+// filled are the arguments that send a form with these values in it.
+func (p document) filled(t *testing.T, form *html.Node, values map[string]string) []string {
+	t.Helper()
 	require.Equal(t, "post", strings.ToLower(attribute(form, "method")))
 	action, err := p.url.Parse(attribute(form, "action"))
 	require.NoError(t, err)
@@ -74,7 +80,7 @@ func (c *curl) submit(t *testing.T, p document, form *html.Node, values map[stri
 		}
 		args = append(args, "--data-urlencode", attribute(n, "name")+"="+value)
 	}
-	return c.get(t, append(args, action.String())...)
+	return append(args, action.String())
 }
 
 func attribute(n *html.Node, name string) string {

@@ -15,9 +15,12 @@ import (
 // device is what the foreign device says it did.
 type device struct {
 	ManagedAppleAccount string `json:"managed_apple_account"`
-	EnrollmentID        string `json:"enrollment_id"`
-	Certificate         string `json:"certificate_sha256"`
-	Commands            []struct {
+	// EnrollmentMode and Method are those of an account.
+	EnrollmentMode string `json:"enrollment_mode"`
+	Method         string
+	EnrollmentID   string `json:"enrollment_id"`
+	Certificate    string `json:"certificate_sha256"`
+	Commands       []struct {
 		UUID        string `json:"command_uuid"`
 		RequestType string `json:"request_type"`
 	}
@@ -32,8 +35,13 @@ type device struct {
 // foreign runs the device that shares no code with this repository.
 func foreign(t *testing.T, args ...string) device {
 	t.Helper()
+	return runDevice(t, "device.py", args...)
+}
+
+func runDevice(t *testing.T, script string, args ...string) device {
+	t.Helper()
 	need(t, "openssl")
-	cmd := exec.CommandContext(t.Context(), need(t, "python3"), append([]string{"-B", filepath.Join("testdata", "device.py")}, args...)...)
+	cmd := exec.CommandContext(t.Context(), need(t, "python3"), append([]string{"-B", filepath.Join("testdata", script)}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Run(), "%s", &stderr)
@@ -75,55 +83,62 @@ func TestForeignDevice(t *testing.T) {
 			require.NotEmpty(t, append(d.SSO.URLs, d.SSO.Hosts...))
 			t.Run("property lists by xmllint", func(t *testing.T) { wellFormed(t, filepath.Join(work, "*.plist")) })
 
-			after := q.state(t)
-			var user string
-			for _, u := range after.Users {
-				if u.ManagedAppleAccount == c.user {
-					require.Empty(t, user, "two users for one person")
-					user = u.ID
-				}
-			}
-			require.NotEmpty(t, user)
-			require.Len(t, after.Tickets, len(before.Tickets)+1)
-			require.Len(t, after.Enrollments, len(before.Enrollments)+1)
-			ticket, commands := "", map[string]string{}
-			for _, e := range after.Enrollments {
-				if e.EnrollmentID == d.EnrollmentID {
-					require.Equal(t, d.Certificate, e.Certificate)
-					require.Equal(t, user, e.User)
-					require.Equal(t, "enrolled", e.State)
-					ticket = e.Ticket
-				}
-			}
-			for _, k := range after.Tickets {
-				if k.Ref == ticket {
-					require.Equal(t, user, k.User)
-					require.Equal(t, "enrolled", k.State)
-					require.Equal(t, "personal", k.Ownership)
-					require.Equal(t, 1, k.Downloads)
-				}
-			}
-			require.NotEmpty(t, ticket)
-			for _, k := range after.Commands {
-				if k.EnrollmentID == d.EnrollmentID {
-					require.Equal(t, "Acknowledged", k.Status)
-					commands[k.UUID] = k.RequestType
-				}
-			}
-			require.Len(t, commands, len(d.Commands))
-			for _, k := range d.Commands {
-				require.Equal(t, k.RequestType, commands[k.UUID])
-			}
-			// The APNs stand-in accepts a push for a phone that lives elsewhere.
-			require.EventuallyWithT(t, func(collect *assert.CollectT) {
-				n := 0
-				for _, p := range q.state(t).Pushes {
-					if p.EnrollmentID == d.EnrollmentID {
-						n++
-					}
-				}
-				assert.Positive(collect, n)
-			}, 30*time.Second, 50*time.Millisecond)
+			q.requireEnrolled(t, before, c.user, d, "personal", 1)
 		})
 	}
+}
+
+// requireEnrolled holds what is stored against what a device says it did: one
+// ticket of its person, one enrollment, its commands, and a push.
+func (q *quickstart) requireEnrolled(t *testing.T, before state, account string, d device, ownership string, downloads int) {
+	t.Helper()
+	after := q.state(t)
+	var user string
+	for _, u := range after.Users {
+		if u.ManagedAppleAccount == account {
+			require.Empty(t, user, "two users for one person")
+			user = u.ID
+		}
+	}
+	require.NotEmpty(t, user)
+	require.Len(t, after.Tickets, len(before.Tickets)+1)
+	require.Len(t, after.Enrollments, len(before.Enrollments)+1)
+	ticket, commands := "", map[string]string{}
+	for _, e := range after.Enrollments {
+		if e.EnrollmentID == d.EnrollmentID {
+			require.Equal(t, d.Certificate, e.Certificate)
+			require.Equal(t, user, e.User)
+			require.Equal(t, "enrolled", e.State)
+			ticket = e.Ticket
+		}
+	}
+	for _, k := range after.Tickets {
+		if k.Ref == ticket {
+			require.Equal(t, user, k.User)
+			require.Equal(t, "enrolled", k.State)
+			require.Equal(t, ownership, k.Ownership)
+			require.Equal(t, downloads, k.Downloads)
+		}
+	}
+	require.NotEmpty(t, ticket)
+	for _, k := range after.Commands {
+		if k.EnrollmentID == d.EnrollmentID {
+			require.Equal(t, "Acknowledged", k.Status)
+			commands[k.UUID] = k.RequestType
+		}
+	}
+	require.Len(t, commands, len(d.Commands))
+	for _, k := range d.Commands {
+		require.Equal(t, k.RequestType, commands[k.UUID])
+	}
+	// The APNs stand-in accepts a push for a phone that lives elsewhere.
+	require.EventuallyWithT(t, func(collect *assert.CollectT) {
+		n := 0
+		for _, p := range q.state(t).Pushes {
+			if p.EnrollmentID == d.EnrollmentID {
+				n++
+			}
+		}
+		assert.Positive(collect, n)
+	}, 30*time.Second, 50*time.Millisecond)
 }

@@ -69,10 +69,11 @@ func need(t *testing.T, names ...string) string {
 type quickstart struct {
 	// Base is its base URL, Portal the address of the landing page.
 	Base, Portal *url.URL
-	// CA is the file of the authority that its TLS certificate chains to.
-	CA     string
-	tls    *tls.Config
-	client *http.Client
+	// CA is the file of the authority that its TLS certificate chains to,
+	// DeviceCA those of the simulated device CA, without .pem and .key.
+	CA, DeviceCA string
+	tls          *tls.Config
+	client       *http.Client
 }
 
 // startQuickstart runs the quickstart without a device of its own, on a free
@@ -112,7 +113,7 @@ func startQuickstart(t *testing.T, args ...string) *quickstart {
 	require.True(t, step.OK, step.Error)
 	require.Equal(t, data, step.Detail.Data)
 
-	q := &quickstart{CA: filepath.Join(data, "ca.pem")}
+	q := &quickstart{CA: filepath.Join(data, "ca.pem"), DeviceCA: filepath.Join(data, "device-ca")}
 	q.Portal, err = url.Parse(step.Detail.URL)
 	require.NoError(t, err)
 	q.Base = q.Portal.ResolveReference(&url.URL{Path: "/"})
