@@ -85,7 +85,7 @@ func words(name string, d detail) string {
 		}
 		return fmt.Sprintf("The person %s: groups %s, Managed Apple Account %s.", what, list(d["groups"]), d["managed_apple_account"])
 	case "ticket":
-		return fmt.Sprintf("A ticket for a personal device was issued. Its reference is %s.", d["ref"])
+		return fmt.Sprintf("A ticket was issued for this one device. Its reference is %s.", d["ref"])
 	case "token":
 		what := "It lives until somebody revokes it."
 		if d["refreshable"] == true {

@@ -179,7 +179,7 @@ func TestAWayThatAVersionLacks(t *testing.T) {
 		{"26.1", "profile", "alice", "profile", "Since version 18"},
 		{"12.5", "profile", "alice", "signin", "13.1"},
 		{"14.8", "account", "alice", "discovery", "14.8"},
-		{"15.8", "oauth2", "alice", "challenge", "apple-oauth2"},
+		{"15.8", "oauth2", "alice", "challenge", "403"},
 		{"16.7", "adde", "alice", "discovery", "mdm-adde"},
 		{"18.6", "adde", "bob", "signin", "403"},
 	} {
