@@ -241,11 +241,11 @@ func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) erro
 
 // TokenUpdate implements mdm.Store.
 func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enrollment, error) {
-	token, err := seal(u.EnrollmentID, u.Token)
+	token, err := s.writer.secrets.Seal(u.Token, sealedToken, u.EnrollmentID)
 	if err != nil {
 		return mdm.Enrollment{}, err
 	}
-	magic, err := seal(u.EnrollmentID, []byte(u.PushMagic))
+	magic, err := s.writer.secrets.Seal([]byte(u.PushMagic), sealedMagic, u.EnrollmentID)
 	if err != nil {
 		return mdm.Enrollment{}, err
 	}
@@ -267,7 +267,7 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 			return err
 		}
 		if first {
-			if err := t.enroll(d, u.Plan, at); err != nil {
+			if err := t.enroll(d, u.EnrollmentID, u.Plan, at); err != nil {
 				return err
 			}
 		}
@@ -293,7 +293,7 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 }
 
 // enroll is what the first TokenUpdate does.
-func (t *tx) enroll(d device, plan []mdm.Command, at time.Time) error {
+func (t *tx) enroll(d device, id string, plan []mdm.Command, at time.Time) error {
 	if _, err := t.exec(`UPDATE enrollments SET state = 'enrolled', enrolled = ?1, `+askPush+` WHERE seq = ?2`, micros(at), d.enrollment); err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (t *tx) enroll(d device, plan []mdm.Command, at time.Time) error {
 		return err
 	}
 	for _, c := range plan {
-		if _, err := t.queue(d.enrollment, c); err != nil {
+		if _, err := t.queue(d.enrollment, id, c); err != nil {
 			return err
 		}
 	}

@@ -8,11 +8,18 @@
 //
 // The schema is brought up to date when the store is opened, also by several
 // processes at once. A database that a newer version of this package has
-// brought further is refused with a *SchemaError.
+// brought further is refused with a *storage.SchemaError.
 //
 // On Linux, modernc.org/sqlite's Fdatasync(true) makes a commit cost about half
 // with no change in durability; it is a setting of the whole process, and so the
 // program's to make.
+//
+// No statement needs the statistics of ANALYZE; with them SQLite plans each
+// statement anew whenever it is used, which makes reading several times slower.
+//
+// With Options.Keys, push tokens, push magics and the payloads of commands are
+// sealed: AES-256-GCM, bound to their row. Bearer tokens, challenges and sessions
+// are digests anyway. What devices answered is not sealed.
 //
 // Copy the file only when no process has it open: beside it, SQLite keeps what
 // is committed already in files ending in -wal and -shm.

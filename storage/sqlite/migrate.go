@@ -9,6 +9,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
+
+	"github.com/enrollkit/enrollkit/storage"
 )
 
 //go:embed migrations/*.sql
@@ -16,18 +18,6 @@ var migrations embed.FS
 
 // versionTable is ours: an application may use goose for tables of its own.
 const versionTable = "enrollkit_schema"
-
-// SchemaError is a database that a newer version of this package has used.
-type SchemaError struct {
-	// Found is the version of the database's schema, Known the highest one
-	// that this program can work with.
-	Found, Known int64
-}
-
-// Error implements error.
-func (e *SchemaError) Error() string {
-	return fmt.Sprintf("schema version %d is newer than %d, the newest that this program knows: run the newer program, or restore the backup made before it first ran", e.Found, e.Known)
-}
 
 // migrate brings the schema up to date. Each migration is a transaction of its
 // own that also records its version. Of several processes that start at once
@@ -54,7 +44,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 			return fmt.Errorf("read the schema's version: %w", err)
 		}
 		if found > known {
-			return &SchemaError{Found: found, Known: known}
+			return &storage.SchemaError{Found: found, Known: known}
 		}
 		_, err = p.Up(ctx)
 		if err == nil {

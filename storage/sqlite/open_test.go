@@ -14,10 +14,11 @@ import (
 
 	"github.com/enrollkit/enrollkit/enroll"
 	"github.com/enrollkit/enrollkit/mdm"
+	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/sqlite"
 )
 
-func open(t *testing.T, path string, o sqlite.Options) *sqlite.Store {
+func open(t testing.TB, path string, o sqlite.Options) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), path, o)
 	require.NoError(t, err)
@@ -26,7 +27,7 @@ func open(t *testing.T, path string, o sqlite.Options) *sqlite.Store {
 }
 
 // raw is the database without the store.
-func raw(t *testing.T, path string) *sql.DB {
+func raw(t testing.TB, path string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path)
 	require.NoError(t, err)
@@ -75,9 +76,9 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	require.NoError(t, err)
 
 	_, err = sqlite.Open(t.Context(), path, sqlite.Options{})
-	var schema *sqlite.SchemaError
+	var schema *storage.SchemaError
 	require.ErrorAs(t, err, &schema)
-	require.Equal(t, sqlite.SchemaError{Found: known + 7, Known: known}, *schema)
+	require.Equal(t, storage.SchemaError{Found: known + 7, Known: known}, *schema)
 	require.ErrorContains(t, err, "run the newer program")
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)

@@ -26,6 +26,7 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	var targets []push.Target
 	err := s.writer.do(ctx, func(t *tx) error {
 		var claimed []int64
+		var spoiled error
 		err := t.each(`SELECT seq, id, topic, token, magic, push_request, push_attempt`+due+` ORDER BY push_due, seq LIMIT ?`,
 			args{micros(now), limit}, func(scan func(...any) error) error {
 				var seq int64
@@ -35,18 +36,19 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 				if err != nil {
 					return err
 				}
-				if p.Token, err = open(p.EnrollmentID, p.Token); err != nil {
-					return err
+				claimed = append(claimed, seq)
+				if err := t.openTarget(&p, magic); err != nil {
+					spoiled = err
+					return nil
 				}
-				if magic, err = open(p.EnrollmentID, magic); err != nil {
-					return err
-				}
-				p.Magic = string(magic)
-				claimed, targets = append(claimed, seq), append(targets, p)
+				targets = append(targets, p)
 				return nil
 			})
 		if err != nil {
 			return err
+		}
+		if len(targets) == 0 && spoiled != nil {
+			return spoiled // one that does not open keeps no other waiting
 		}
 		until := micros(now.Add(lease))
 		for _, seq := range claimed {
@@ -60,6 +62,16 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 		return nil, err
 	}
 	return targets, nil
+}
+
+// openTarget opens token and magic of a target that was read.
+func (t *tx) openTarget(p *push.Target, magic []byte) (err error) {
+	if p.Token, err = t.secrets.Open(p.Token, sealedToken, p.EnrollmentID); err != nil {
+		return err
+	}
+	magic, err = t.secrets.Open(magic, sealedMagic, p.EnrollmentID)
+	p.Magic = string(magic)
+	return err
 }
 
 // SettlePushes implements push.Store.
@@ -90,7 +102,7 @@ func (t *tx) settle(r push.Result) error {
 		return err
 	}
 	if token != nil {
-		if token, err = open(r.Target.EnrollmentID, token); err != nil {
+		if token, err = t.secrets.Open(token, sealedToken, r.Target.EnrollmentID); err != nil {
 			return err
 		}
 	}

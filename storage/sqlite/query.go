@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/enrollkit/enrollkit/internal/seal"
 )
 
 // tx runs statements, each prepared once for a connection and used again: in
@@ -14,6 +16,7 @@ import (
 type tx struct {
 	ctx     context.Context
 	prepare func(ctx context.Context, query string) (statement, error)
+	secrets *seal.Ring // in the transaction of a step
 }
 
 // statement is a prepared one that stays prepared.

@@ -22,10 +22,14 @@ const (
 )
 
 // queue adds a command and reports whether it is new.
-func (t *tx) queue(enrollment int64, c mdm.Command) (bool, error) {
+func (t *tx) queue(enrollment int64, id string, c mdm.Command) (bool, error) {
+	payload, err := t.secrets.Seal(c.Payload, sealedPayload, id, c.UUID)
+	if err != nil {
+		return false, err
+	}
 	n, err := t.exec(`INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
 		VALUES (?1, ?2, ?3, 'Queued', 1, ?4, ?4, ?5) ON CONFLICT (enrollment, uuid) DO NOTHING`,
-		enrollment, c.UUID, c.RequestType, micros(c.Queued), c.Payload)
+		enrollment, c.UUID, c.RequestType, micros(c.Queued), payload)
 	return n == 1, err
 }
 
@@ -44,7 +48,7 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 			if !found {
 				return mdm.ErrUnknownEnrollment
 			}
-			added, err := t.queue(seq, c)
+			added, err := t.queue(seq, c.EnrollmentID, c)
 			if err != nil {
 				return err
 			}
@@ -138,7 +142,7 @@ func (t *tx) report(enrollment int64, x mdm.ExchangeStep, at time.Time) (*mdm.Co
 	if err != nil || !found {
 		return nil, err
 	}
-	return &c, nil
+	return &c, t.openPayload(&c)
 }
 
 // next marks the first command that may be sent now as sent.
@@ -150,5 +154,5 @@ func (t *tx) next(enrollment int64, at time.Time) (*mdm.Command, error) {
 	if err != nil || !found {
 		return nil, err
 	}
-	return &c, nil
+	return &c, t.openPayload(&c)
 }

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,15 +73,21 @@ INSERT INTO sessions (id, user_id, ticket_id, expires) SELECT randomblob(32), us
 INSERT INTO web_sessions (digest, expires) SELECT randomblob(32), seq FROM tickets;
 INSERT INTO grants (seq, user_id, ticket, enrollment, client_id, redirect_uri, code) SELECT seq, user_id, seq, seq, 'c', 'r', randomblob(32) FROM tickets;
 INSERT INTO tokens (of_grant, generation, access, refresh) SELECT seq, 0, randomblob(32), randomblob(32) FROM grants;
-INSERT INTO suspended_users (user_id) SELECT id FROM users WHERE seq % 100 = 0;
-ANALYZE;`
+INSERT INTO suspended_users (user_id) SELECT id FROM users WHERE seq % 100 = 0;`
 
 func checkPlans(t *testing.T, statements []string) {
 	path := filepath.Join(t.TempDir(), "enroll.db")
 	require.NoError(t, open(t, path, sqlite.Options{}).Close())
 	db := raw(t, path)
-	_, err := db.ExecContext(t.Context(), crowd)
-	require.NoError(t, err)
+	for _, prepare := range []string{crowd, `ANALYZE`} {
+		_, err := db.ExecContext(t.Context(), prepare)
+		require.NoError(t, err)
+		explain(t, db, statements)
+	}
+}
+
+func explain(t *testing.T, db *sql.DB, statements []string) {
+	t.Helper()
 	explained := 0
 	for _, statement := range statements {
 		first, _, _ := strings.Cut(strings.TrimSpace(statement), " ")
@@ -88,21 +95,32 @@ func checkPlans(t *testing.T, statements []string) {
 			continue
 		}
 		explained++
-		rows, err := db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+statement, make([]any, parameters(statement))...)
-		require.NoError(t, err, statement)
-		for rows.Next() {
-			var id, parent, unused int
-			var detail string
-			require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
+		for _, detail := range plan(t, db, statement) {
+			if detail == "SCAN seals" {
+				continue // as many rows as there are keys
+			}
 			if strings.Contains(detail, "SCAN ") && !strings.Contains(detail, "SCAN CONSTANT ROW") || strings.Contains(detail, "TEMP B-TREE") {
 				t.Errorf("%s\nin: %s", detail, statement)
 			}
 		}
-		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
 	}
 	require.Greater(t, explained, 50, "the suite's statements were not found")
 	t.Logf("%d statements", explained)
+}
+
+func plan(t *testing.T, db *sql.DB, statement string) (details []string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+statement, make([]any, parameters(statement))...)
+	require.NoError(t, err, statement)
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		require.NoError(t, rows.Scan(&id, &parent, &unused, &detail))
+		details = append(details, detail)
+	}
+	require.NoError(t, rows.Err())
+	return details
 }
 
 // parameters is how many values a statement takes: plain ones take the number

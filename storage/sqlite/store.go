@@ -8,10 +8,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/enrollkit/enrollkit/internal/seal"
 	"github.com/enrollkit/enrollkit/storage"
 )
 
@@ -22,19 +24,38 @@ type Options struct {
 	BusyTimeout time.Duration
 	// Readers is how many calls may read at once. Defaults to 4.
 	Readers int
+	// Keys seal what is secret: push tokens, push magics and the payloads of
+	// commands, each for its row. A key is 32 random bytes that are not kept
+	// beside the file. The first seals, all open; to change it, put the new one
+	// first, call Store.Reseal until it returns 0, and leave the old one out.
+	// Without keys secrets are stored as they are, and whoever reads the file
+	// or a copy of it reads them.
+	Keys [][]byte
+	// AllowUnsealed opens a database with secrets from before there were Keys,
+	// which is refused otherwise. Reseal seals them.
+	AllowUnsealed bool
 }
 
 // Store is a storage.Store in a file. It is safe for concurrent use.
 type Store struct {
 	readers *pool
 	writer  *writer
+
+	// How far Reseal has come.
+	resealing sync.Mutex
+	resealed  struct {
+		table int
+		seq   int64
+	}
 }
 
 var _ storage.Store = (*Store)(nil)
 
 // Open opens the database in the file at path, which is made, for its owner
 // only, when it is missing; its directory must exist. The schema is brought up
-// to date; ctx bounds that.
+// to date; ctx bounds that. Errors wrap storage.ErrKey when Options.Keys are not
+// those of the database, and a *storage.SchemaError when it is from a newer version;
+// neither changes anything.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if path == "" {
 		return nil, errors.New("sqlite: open: no path")
@@ -48,7 +69,11 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if o.Readers == 0 {
 		o.Readers = 4
 	}
-	path, err := filepath.Abs(path)
+	secrets, err := seal.New(o.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open: %w", err)
+	}
+	path, err = filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", err)
 	}
@@ -68,11 +93,15 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err := migrate(ctx, write); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), write.Close())
 	}
+	w := &writer{db: write, secrets: secrets}
+	if err := secrets.Admit(ctx, marks{w}, o.AllowUnsealed); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), w.close())
+	}
 	read, err := connect(path, o, o.Readers, "_query_only=1")
 	if err != nil {
-		return nil, errors.Join(err, write.Close())
+		return nil, errors.Join(err, w.close())
 	}
-	return &Store{readers: &pool{db: read, statements: map[string]*sql.Stmt{}}, writer: &writer{db: write}}, nil
+	return &Store{readers: &pool{db: read, statements: map[string]*sql.Stmt{}}, writer: w}, nil
 }
 
 func connect(path string, o Options, connections int, more string) (*sql.DB, error) {

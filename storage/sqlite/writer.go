@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/enrollkit/enrollkit/internal/seal"
 )
 
 // maxGroup is how many steps are committed together at most.
@@ -17,7 +19,8 @@ const maxGroup = 256
 // of them leads and commits all that wait. So one sync serves many when there
 // are many, and nobody waits for company when there are not.
 type writer struct {
-	db *sql.DB
+	db      *sql.DB
+	secrets *seal.Ring
 
 	mu      sync.Mutex
 	waiting []*step
@@ -125,7 +128,7 @@ func (w *writer) commit(group []*step) {
 		fail(group, err)
 		return
 	}
-	t := &tx{ctx: ctx, prepare: w.prepare}
+	t := &tx{ctx: ctx, prepare: w.prepare, secrets: w.secrets}
 	err := w.runAll(t, group)
 	if err == nil {
 		_, err = t.exec("COMMIT")
@@ -183,7 +186,7 @@ func (w *writer) begin(ctx context.Context) error {
 		}
 		w.conn, w.statements = conn, map[string]*sql.Stmt{}
 	}
-	t := &tx{ctx: ctx, prepare: w.prepare}
+	t := &tx{ctx: ctx, prepare: w.prepare, secrets: w.secrets}
 	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
 		w.disconnect()
 		return err

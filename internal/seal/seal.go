@@ -1,0 +1,205 @@
+// Package seal keeps secrets at rest unreadable: what a database stores of them
+// is sealed with AES-256-GCM under a key that the database does not have.
+//
+// A sealed value is 1, eight bytes that name the key, the nonce, the ciphertext
+// and its tag. Each row and column is sealed with a key of its own, derived from
+// the master key by HKDF with the names of both, which are also the associated
+// data: a value that is moved does not open, and the bound on values under one
+// key and random nonces (2^32) is one on how often a single value changes.
+//
+// Without a master key a value is stored as 0 and the secret itself.
+package seal
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
+// KeySize is the length of a master key in bytes.
+const KeySize = 32
+
+// The first byte of a value.
+const (
+	formPlain  = 0
+	formSealed = 1
+)
+
+const (
+	idSize  = 8
+	headed  = 1 + idSize
+	tagSize = 16
+)
+
+var (
+	// ErrKey: a value was sealed with a key that is not among those given, or
+	// not sealed although there are keys.
+	ErrKey = errors.New("seal: not the key of this database")
+	// ErrValue: a value is not what was sealed for its row and column.
+	ErrValue = errors.New("seal: value was changed or moved")
+)
+
+// Ring is the master keys of a database: the first seals, all open. A Ring
+// without keys stores secrets as they are. It is safe for concurrent use.
+type Ring struct {
+	keys []master
+	// plain values are accepted beside sealed ones.
+	plain bool
+}
+
+type master struct {
+	id      [idSize]byte
+	derived []byte // what keys are derived from
+}
+
+// New returns the ring of keys of KeySize bytes each.
+func New(keys [][]byte) (*Ring, error) {
+	r := &Ring{plain: len(keys) == 0}
+	for i, k := range keys {
+		if len(k) != KeySize {
+			return nil, fmt.Errorf("seal: key %d of %d has %d bytes, not %d", i+1, len(keys), len(k), KeySize)
+		}
+		m, err := newMaster(k)
+		if err != nil {
+			return nil, err
+		}
+		if r.find(m.id[:]) != nil {
+			return nil, fmt.Errorf("seal: key %d of %d comes twice", i+1, len(keys))
+		}
+		r.keys = append(r.keys, m)
+	}
+	return r, nil
+}
+
+func newMaster(key []byte) (master, error) {
+	var m master
+	var err error
+	if m.derived, err = hkdf.Extract(sha256.New, key, []byte("enrollkit secrets at rest")); err != nil {
+		return master{}, fmt.Errorf("seal: %w", err)
+	}
+	id, err := hkdf.Expand(sha256.New, m.derived, "id", idSize)
+	if err != nil {
+		return master{}, fmt.Errorf("seal: %w", err)
+	}
+	copy(m.id[:], id)
+	return m, nil
+}
+
+func (r *Ring) find(id []byte) *master {
+	for i := range r.keys {
+		if bytes.Equal(r.keys[i].id[:], id) {
+			return &r.keys[i]
+		}
+	}
+	return nil
+}
+
+// Sealed reports whether the ring has keys.
+func (r *Ring) Sealed() bool { return len(r.keys) > 0 }
+
+// Seal returns what to store of a secret in a column, such as
+// "enrollments.token", of the row with these names.
+func (r *Ring) Seal(secret []byte, column string, row ...string) ([]byte, error) {
+	if len(r.keys) == 0 {
+		return append([]byte{formPlain}, secret...), nil
+	}
+	name := nameOf(column, row)
+	aead, err := r.keys[0].aead(name)
+	if err != nil {
+		return nil, err
+	}
+	value := make([]byte, headed, headed+aead.Overhead()+len(secret))
+	value[0] = formSealed
+	copy(value[1:], r.keys[0].id[:])
+	return aead.Seal(value, nil, secret, name), nil
+}
+
+// Open returns the secret of a value that Seal made for the same column and
+// row. Errors wrap ErrKey or ErrValue and name the place.
+func (r *Ring) Open(value []byte, column string, row ...string) ([]byte, error) {
+	secret, err := r.open(value, column, row)
+	if err != nil {
+		return nil, fmt.Errorf("%s of %q: %w", column, row, err)
+	}
+	return secret, nil
+}
+
+func (r *Ring) open(value []byte, column string, row []string) ([]byte, error) {
+	switch {
+	case len(value) == 0:
+		return nil, fmt.Errorf("%w: it is empty", ErrValue)
+	case value[0] == formPlain && r.plain:
+		return bytes.Clone(value[1:]), nil
+	case value[0] == formPlain:
+		return nil, fmt.Errorf("%w: the value is not sealed", ErrKey)
+	case value[0] != formSealed:
+		return nil, fmt.Errorf("%w: form %d is unknown", ErrValue, value[0])
+	case len(value) < headed+tagSize:
+		return nil, fmt.Errorf("%w: %d bytes are too few", ErrValue, len(value))
+	}
+	m := r.find(value[1:headed])
+	if m == nil {
+		return nil, fmt.Errorf("%w: the value is sealed with key %x", ErrKey, value[1:headed])
+	}
+	name := nameOf(column, row)
+	aead, err := m.aead(name)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := aead.Open([]byte{}, nil, value[headed:], name)
+	if err != nil {
+		return nil, ErrValue
+	}
+	return secret, nil
+}
+
+// Current reports whether a value is as Seal would make it now: with the first
+// key, or as it is when there is none.
+func (r *Ring) Current(value []byte) bool {
+	if len(r.keys) == 0 {
+		return len(value) > 0 && value[0] == formPlain
+	}
+	return len(value) >= headed && value[0] == formSealed && bytes.Equal(value[1:headed], r.keys[0].id[:])
+}
+
+// aead seals the values of one row and column.
+func (m *master) aead(name []byte) (cipher.AEAD, error) {
+	key, err := hkdf.Expand(sha256.New, m.derived, "value "+string(name), KeySize)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	return aead, nil
+}
+
+// nameOf is one place in the database. No two have the same.
+func nameOf(column string, row []string) []byte {
+	name := binary.AppendUvarint(nil, uint64(len(column)))
+	name = append(name, column...)
+	for _, part := range row {
+		name = binary.AppendUvarint(name, uint64(len(part)))
+		name = append(name, part...)
+	}
+	return name
+}
+
+// ID names the first key, or is empty without one.
+func (r *Ring) ID() string {
+	if len(r.keys) == 0 {
+		return ""
+	}
+	return hex.EncodeToString(r.keys[0].id[:])
+}

@@ -1,0 +1,25 @@
+package storage
+
+import (
+	"fmt"
+
+	"github.com/enrollkit/enrollkit/internal/seal"
+)
+
+// ErrKey: the keys that a store was opened with are not those that its secrets
+// are sealed with, or some of its secrets are not sealed although there are keys.
+// Nothing is lost: with the right keys it opens again.
+var ErrKey = seal.ErrKey
+
+// SchemaError is a database that a newer version of this module has used. It is
+// left as it is.
+type SchemaError struct {
+	// Found is the version of the database's schema, Known the highest one
+	// that this program can work with.
+	Found, Known int64
+}
+
+// Error implements error.
+func (e *SchemaError) Error() string {
+	return fmt.Sprintf("schema version %d is newer than %d, the newest that this program knows: run the newer program, or restore the backup made before it first ran", e.Found, e.Known)
+}
