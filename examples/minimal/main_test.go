@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/enroll/ca"
+	"github.com/enrollkit/enrollkit/enroll/machineinfo/machineinfotest"
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 	"github.com/enrollkit/enrollkit/push/pushtest"
 	"github.com/enrollkit/enrollkit/sso/ssotest"
@@ -86,6 +87,12 @@ func TestProgram(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "push.key"), keyPEM, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "cookie.key"), []byte(rand.Text() + rand.Text())[:32], 0o600))
 
+	apple, err := machineinfotest.NewSimulatedCA(machineinfotest.Config{Expired: true})
+	require.NoError(t, err)
+	put("apple-device-ca.pem", &pem.Block{Type: "CERTIFICATE", Bytes: apple.Certificate.Raw})
+	device, err := apple.Device()
+	require.NoError(t, err)
+
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := listener.Addr().String()
@@ -94,7 +101,7 @@ func TestProgram(t *testing.T) {
 
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), asProgram+"=1", "LISTEN="+addr, "BASE_URL=https://"+addr, "OIDC_ISSUER="+issuer, "OIDC_CLIENT=minimal", "OIDC_SECRET=secret")
+	cmd.Env = append(os.Environ(), asProgram+"=1", "LISTEN="+addr, "BASE_URL=https://"+addr, "DOMAIN=example.com", "OIDC_ISSUER="+issuer, "OIDC_CLIENT=minimal", "OIDC_SECRET=secret")
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
 	require.NoError(t, cmd.Start())
@@ -122,6 +129,20 @@ func TestProgram(t *testing.T) {
 	require.NoError(t, phone.SignIn(t.Context(), "https://"+addr+"/enroll", "alice@example.com", "password"))
 	_, err = phone.Download(t.Context())
 	require.NoError(t, err)
+	_, err = phone.ObtainIdentity(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, phone.Authenticate(t.Context()))
+
+	phone, err = mdmtest.New(mdmtest.Config{Transport: transport, Roots: roots, OSVersion: "26.1", Account: mdmtest.AccountConfig{
+		Device: device, DomainURL: func(string) string { return "https://" + addr },
+	}})
+	require.NoError(t, err)
+	account, err := phone.Discover(t.Context(), "alice@example.com")
+	require.NoError(t, err)
+	_, err = account.RequestChallenge(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, account.SignIn(t.Context(), "alice@example.com", "password"))
+	require.NoError(t, account.RequestProfile(t.Context()))
 	_, err = phone.ObtainIdentity(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, phone.Authenticate(t.Context()))
