@@ -40,21 +40,23 @@ var arrows = table{
 	"storage":                            {"jit", "sso", "mdm", "enroll", "push"},
 	"storage/memory":                     {"jit", "sso", "mdm", "enroll", "push", "storage"},
 	"storage/sqlite":                     {"jit", "sso", "mdm", "enroll", "push", "storage"},
+	"storage/mysql":                      {"jit", "sso", "mdm", "enroll", "push", "storage"},
 	"storage/storagetest":                {"jit", "sso", "mdm", "enroll", "push", "storage", "storage/memory"},
 }
 
 // owners are the only packages that import these modules.
 var owners = table{
-	"modernc.org/sqlite":            {"storage/sqlite"},
-	"github.com/pressly/goose/v3":   {"storage/sqlite"},
-	"github.com/coreos/go-oidc/v3":  {"sso/oidc"},
-	"github.com/go-jose/go-jose/v4": {"sso/oidc", "sso/ssotest"},
-	"golang.org/x/oauth2":           {"sso/oidc"},
-	"github.com/sideshow/apns2":     {"push"},
-	"howett.net/plist":              {"internal/plist"},
-	"go.mozilla.org/pkcs7":          {"internal/cms"},
-	"rsc.io/qr":                     {"enroll"},
-	"github.com/stretchr/testify":   {},
+	"modernc.org/sqlite":             {"storage/sqlite"},
+	"github.com/go-sql-driver/mysql": {"storage/mysql"},
+	"github.com/pressly/goose/v3":    {"storage/mysql", "storage/sqlite"},
+	"github.com/coreos/go-oidc/v3":   {"sso/oidc"},
+	"github.com/go-jose/go-jose/v4":  {"sso/oidc", "sso/ssotest"},
+	"golang.org/x/oauth2":            {"sso/oidc"},
+	"github.com/sideshow/apns2":      {"push"},
+	"howett.net/plist":               {"internal/plist"},
+	"go.mozilla.org/pkcs7":           {"internal/cms"},
+	"rsc.io/qr":                      {"enroll"},
+	"github.com/stretchr/testify":    {},
 }
 
 // checkArrows compares imports, by package, with the rows of a table, and

@@ -1,0 +1,521 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/mdm"
+)
+
+// enrollmentColumns are of enrollments e.
+const enrollmentColumns = `e.id, e.user_id, e.ticket_id, e.way, e.state, e.certificate, e.topic, e.os_version, e.build_version, e.product, e.created, e.enrolled, e.ended, e.contact`
+
+// enrollmentFields are where a row of enrollmentColumns goes, which may be
+// missing.
+func enrollmentFields(e *mdm.Enrollment) []any {
+	return []any{maybe(&e.ID), maybe(&e.UserID), maybe(&e.TicketID), maybe(&e.Way), maybe(&e.State), (*digest)(&e.Certificate), maybe(&e.Topic),
+		maybe(&e.OSVersion), maybe(&e.BuildVersion), maybe(&e.Product), (*when)(&e.Created), (*when)(&e.Enrolled), (*when)(&e.Ended), (*when)(&e.Contact)}
+}
+
+// device is who sends a step.
+type device struct {
+	user       string
+	ticket     int64
+	way        mdm.Way
+	deadline   time.Time
+	enrollment int64          // 0: none is bound
+	bound      mdm.Enrollment // the zero value then
+	bearer
+}
+
+// sender is who a step says sent it.
+type sender struct {
+	certificate  [32]byte
+	enrollmentID string
+	device       bool
+	bearer       [32]byte
+	at           time.Time
+}
+
+// deviceColumns and deviceTables read a device. The values are the bearer's and
+// the certificate's digest.
+const (
+	deviceColumns = `i.user_id, i.ticket, i.way, i.deadline, s.user_id IS NOT NULL, COALESCE(e.seq, 0), ` + enrollmentColumns + `, ` + bearerColumns
+	deviceTables  = ` FROM identities i
+		LEFT JOIN enrollments e ON e.seq = i.enrollment
+		LEFT JOIN suspended_users s ON s.user_id = i.user_id
+		LEFT JOIN tokens k ON k.access = ?
+		LEFT JOIN grants g ON g.seq = k.of_grant`
+	deviceIs = ` WHERE i.digest = ? AND i.replaced = 0`
+)
+
+// device finds the sender of a step, in the order that mdm.Store demands. What
+// was found comes with ErrNotAuthenticated and ErrEnded too.
+func (t *tx) device(from sender) (device, error) {
+	var d device
+	var suspended bool
+	found, err := t.get(`SELECT `+deviceColumns+deviceTables+deviceIs, args{from.bearer[:], from.certificate[:]}, d.fields(&suspended)...)
+	if err != nil {
+		return device{}, err
+	}
+	return d.judged(from, found, suspended)
+}
+
+// fields are where deviceColumns go.
+func (d *device) fields(suspended *bool) []any {
+	fields := []any{&d.user, &d.ticket, &d.way, (*when)(&d.deadline), suspended, &d.enrollment}
+	fields = append(fields, enrollmentFields(&d.bound)...)
+	return append(fields, bearerFields(&d.bearer)...)
+}
+
+// judged is the device that was read, if it may send the step.
+func (d device) judged(from sender, found, suspended bool) (device, error) {
+	switch {
+	case !found:
+		return device{}, mdm.ErrUnknownIdentity
+	case suspended:
+		return device{}, mdm.ErrSuspended
+	case from.enrollmentID != "" && from.device != (d.way.Mode() == mdm.ModeDevice):
+		return device{}, mdm.ErrChannel
+	case d.enrollment == 0:
+		return d, mdm.ErrNotAuthenticated
+	case d.bound.ID != from.enrollmentID:
+		return device{}, mdm.ErrForeignCertificate
+	case d.bound.State == mdm.StateEnded:
+		return d, mdm.ErrEnded
+	case d.way.Account() && (d.bearer.enrollment != d.enrollment || !d.inForce(from.at)):
+		return device{}, mdm.ErrBearer
+	}
+	if !d.way.Account() {
+		d.bearer = bearer{}
+	}
+	return d, nil
+}
+
+// seen is Contact when a device comes at such a time: once a day.
+func (d device) seen(at time.Time) (contact time.Time, changed bool) {
+	const day = 24 * time.Hour
+	if at.Truncate(day).After(d.bound.Contact.Truncate(day)) {
+		return at, true
+	}
+	return d.bound.Contact, false
+}
+
+// lockStory makes other steps of the story wait that a certificate belongs to:
+// those of its ticket, and of the enrollment that it is bound to.
+func (t *tx) lockStory(certificate [32]byte) error {
+	var ticket int64
+	if found, err := t.get(`SELECT ticket FROM identities WHERE digest = ?`, args{certificate[:]}, &ticket); err != nil || !found {
+		return err
+	}
+	if err := t.lockTicket(ticket); err != nil {
+		return err
+	}
+	var enrollment int64
+	if _, err := t.get(`SELECT COALESCE(enrollment, 0) FROM identities WHERE digest = ?`, args{certificate[:]}, &enrollment); err != nil {
+		return err
+	}
+	return t.lockEnrollment(enrollment)
+}
+
+// lockEnrollment makes other steps of an enrollment wait, but those that change
+// a row only as they saw it.
+func (t *tx) lockEnrollment(seq int64) error {
+	_, err := t.get(`SELECT seq FROM enrollments WHERE seq = ? FOR UPDATE`, args{seq}, &seq)
+	return err
+}
+
+// Authenticate implements mdm.Store.
+func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
+	from := sender{a.Certificate, a.EnrollmentID, a.Device, a.Bearer, stamp(a.At)}
+	d, err := s.read(ctx).device(from)
+	if err == nil && !d.unused() {
+		return d.bound, nil // a repeat
+	}
+	if err != nil && !errors.Is(err, mdm.ErrNotAuthenticated) {
+		return mdm.Enrollment{}, err
+	}
+	var e mdm.Enrollment
+	err = s.step(ctx, func(t *tx) error {
+		if err := t.lockStory(a.Certificate); err != nil {
+			return err
+		}
+		d, err := t.device(from)
+		if err == nil {
+			e = d.bound
+			return t.use(d.bearer, d.enrollment)
+		}
+		if !errors.Is(err, mdm.ErrNotAuthenticated) {
+			return err
+		}
+		e, err = t.bind(d, a)
+		return err
+	})
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	return e, nil
+}
+
+// bind makes the enrollment of an identity that has none.
+func (t *tx) bind(d device, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
+	none := mdm.Enrollment{}
+	at := stamp(a.At)
+	if !at.Before(d.deadline) {
+		return none, mdm.ErrUnknownIdentity
+	}
+	if a.EnrollmentID == "" {
+		return none, mdm.ErrForeignCertificate
+	}
+	known, err := t.owner(a.EnrollmentID)
+	if err != nil {
+		return none, err
+	}
+	if known.seq != 0 && (known.user != d.user || d.ticket < known.ticket || d.ticket == known.ticket && known.spent) {
+		return none, mdm.ErrForeignCertificate
+	}
+	if !d.way.Account() {
+		d.bearer = bearer{}
+	} else if d.bearer.ticket != d.ticket || !d.inForce(at) {
+		return none, mdm.ErrBearer
+	}
+	if a.DeviceLimit > 0 {
+		var others int
+		if _, err := t.get(`SELECT count(*) FROM enrollments WHERE user_id = ? AND state = 'enrolled' AND id <> ?`,
+			args{d.user, a.EnrollmentID}, &others); err != nil {
+			return none, err
+		}
+		if others >= a.DeviceLimit {
+			return none, mdm.ErrDeviceLimit
+		}
+	}
+	if err := t.replaceHalf(d.ticket, known.seq, at); err != nil {
+		return none, err
+	}
+	if known.seq != 0 {
+		if err := t.release(known, a.EnrollmentID, at); err != nil {
+			return none, err
+		}
+	}
+	if known.seq, err = t.begin(known.seq, d, a, at); err != nil {
+		return none, err
+	}
+	if _, err := t.exec(`UPDATE identities SET enrollment = ? WHERE digest = ?`, known.seq, a.Certificate[:]); err != nil {
+		return none, err
+	}
+	if err := t.bindGrant(d.bearer, known.seq); err != nil {
+		return none, err
+	}
+	if _, err := t.exec(`UPDATE tickets SET state = 'authenticated', authenticated = ?, enrollment_id = ? WHERE seq = ?`,
+		micros(at), a.EnrollmentID, d.ticket); err != nil {
+		return none, err
+	}
+	// A suspension that did not see the new enrollment is seen here.
+	if err := t.notSuspended(d.user); err != nil {
+		return none, err
+	}
+	var e mdm.Enrollment
+	_, err = t.get(`SELECT `+enrollmentColumns+` FROM enrollments e WHERE e.seq = ?`, args{known.seq}, enrollmentFields(&e)...)
+	return e, err
+}
+
+// owner is whose an EnrollmentID is.
+type owner struct {
+	seq         int64 // 0: nobody's
+	user        string
+	certificate [32]byte
+	ticket      int64 // which the certificate was issued for
+	spent       bool
+}
+
+// owner finds whose an EnrollmentID is, and locks the enrollment.
+func (t *tx) owner(enrollmentID string) (owner, error) {
+	var o owner
+	if found, err := t.get(`SELECT seq FROM enrollments WHERE id = ? FOR UPDATE`, args{enrollmentID}, &o.seq); err != nil || !found {
+		return owner{}, err
+	}
+	_, err := t.get(`SELECT e.user_id, e.certificate, i.ticket, t.state = 'enrolled'
+		FROM enrollments e JOIN identities i ON i.digest = e.certificate JOIN tickets t ON t.seq = i.ticket WHERE e.seq = ?`,
+		args{o.seq}, &o.user, (*digest)(&o.certificate), &o.ticket, &o.spent)
+	return o, err
+}
+
+// begin makes an enrollment, or lets the one that is known start over.
+func (t *tx) begin(known int64, d device, a mdm.AuthenticateStep, at time.Time) (int64, error) {
+	if known == 0 {
+		return t.insert(`INSERT INTO enrollments (id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, created, contact)
+			VALUES (?, ?, (SELECT k.id FROM tickets k WHERE k.seq = ?), ?, 'authenticated', ?, ?, ?, ?, ?, ?, ?)`,
+			a.EnrollmentID, d.user, d.ticket, d.way, a.Certificate[:], a.Topic, a.OSVersion, a.BuildVersion, a.Product, micros(at), micros(at))
+	}
+	_, err := t.exec(`UPDATE enrollments SET ticket_id = (SELECT k.id FROM tickets k WHERE k.seq = ?), way = ?, state = 'authenticated', certificate = ?,
+			topic = ?, os_version = ?, build_version = ?, product = ?,
+			created = ?, enrolled = NULL, ended = NULL, contact = ?, token = NULL, magic = NULL, token_stored = NULL
+		WHERE seq = ?`,
+		d.ticket, d.way, a.Certificate[:], a.Topic, a.OSVersion, a.BuildVersion, a.Product, micros(at), micros(at), known)
+	return known, err
+}
+
+// replaceHalf ends the half made enrollments of a ticket, but for one.
+func (t *tx) replaceHalf(ticket, but int64, at time.Time) error {
+	halves := map[int64][32]byte{}
+	err := t.each(`SELECT e.seq, e.certificate FROM identities i JOIN enrollments e ON e.seq = i.enrollment AND e.certificate = i.digest
+		WHERE i.ticket = ? AND e.state = 'authenticated' AND e.seq <> ?`, args{ticket, but}, func(scan func(...any) error) error {
+		var seq int64
+		var certificate [32]byte
+		err := scan(&seq, (*digest)(&certificate))
+		halves[seq] = certificate
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for seq, certificate := range halves {
+		if _, err := t.exec(`UPDATE identities SET replaced = 1 WHERE digest = ?`, certificate[:]); err != nil {
+			return err
+		}
+		if err := t.end(seq, mdm.StateReplaced, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release takes an enrollment from the identity that it was bound to.
+func (t *tx) release(o owner, enrollmentID string, at time.Time) error {
+	if _, err := t.exec(`UPDATE identities SET replaced = 1 WHERE digest = ?`, o.certificate[:]); err != nil {
+		return err
+	}
+	return t.closeTicket(o.ticket, enrollmentID, at)
+}
+
+// closeTicket notes on a spent ticket that its enrollment ended.
+func (t *tx) closeTicket(ticket int64, enrollmentID string, at time.Time) error {
+	_, err := t.exec(`UPDATE tickets SET ended = ? WHERE seq = ? AND enrollment_id = ? AND state = 'enrolled' AND ended IS NULL`,
+		micros(at), ticket, enrollmentID)
+	return err
+}
+
+// end ends an enrollment, unless it has ended.
+func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) error {
+	n, err := t.exec(`UPDATE enrollments SET state = ?, ended = ?, token = NULL, magic = NULL, token_stored = NULL,
+			push_settled = push_request, push_due = NULL, push_fixed = 0, push_attempt = 0
+		WHERE seq = ? AND state NOT IN ('ended', 'replaced')`, state, micros(at), enrollment)
+	if err != nil || n == 0 {
+		return err
+	}
+	if _, err := t.exec(`UPDATE commands SET status = 'Cancelled', place = NULL, updated = ? WHERE queue = ?`, micros(at), enrollment); err != nil {
+		return err
+	}
+	if state == mdm.StateEnded { // what replaced it has its grant
+		if err := t.revokeAll(enrollment); err != nil {
+			return err
+		}
+	}
+	var id string
+	var ticket int64
+	if _, err := t.get(`SELECT e.id, i.ticket FROM enrollments e JOIN identities i ON i.digest = e.certificate WHERE e.seq = ?`,
+		args{enrollment}, &id, &ticket); err != nil {
+		return err
+	}
+	return t.closeTicket(ticket, id, at)
+}
+
+// TokenUpdate implements mdm.Store. Any but the first one reads the device and
+// writes its row, as long as the device is still the one that was read.
+func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enrollment, error) {
+	token, err := seal(u.EnrollmentID, u.Token)
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	magic, err := seal(u.EnrollmentID, []byte(u.PushMagic))
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	at := stamp(u.At)
+	from := sender{u.Certificate, u.EnrollmentID, u.Device, u.Bearer, at}
+	d, err := s.read(ctx).device(from)
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	first := d.bound.State == mdm.StateAuthenticated
+	if first && !u.Planned {
+		return d.bound, mdm.ErrPlanNeeded
+	}
+	if !first && !d.unused() {
+		n, err := s.alone(ctx, storeToken+` AND state = 'enrolled' AND certificate = ?`, append(tokenValues(d, u, token, magic), u.Certificate[:])...)
+		if err != nil {
+			return mdm.Enrollment{}, err
+		}
+		if n == 1 {
+			return d.updated(u), nil
+		}
+	}
+	var e mdm.Enrollment
+	err = s.step(ctx, func(t *tx) error {
+		if err := t.lockStory(u.Certificate); err != nil {
+			return err
+		}
+		d, err := t.device(from)
+		if err != nil {
+			return err
+		}
+		if d.bound.State == mdm.StateAuthenticated {
+			if e = d.bound; !u.Planned {
+				return mdm.ErrPlanNeeded
+			}
+			if err := t.enroll(d, u.Plan, at); err != nil {
+				return err
+			}
+			d.bound.State, d.bound.Enrolled = mdm.StateEnrolled, at
+		}
+		if err := t.use(d.bearer, d.enrollment); err != nil {
+			return err
+		}
+		e = d.updated(u)
+		_, err = t.exec(storeToken, tokenValues(d, u, token, magic)...)
+		return err
+	})
+	if errors.Is(err, mdm.ErrPlanNeeded) {
+		return e, err
+	}
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	return e, nil
+}
+
+// storeToken looks at the old token before it stores the new one: the servers
+// assign from left to right.
+const storeToken = `UPDATE enrollments SET
+		push_due = CASE WHEN push_due IS NOT NULL AND token IS NULL THEN ? ELSE push_due END,
+		push_fixed = CASE WHEN token IS NULL THEN 0 ELSE push_fixed END,
+		push_attempt = CASE WHEN token IS NULL THEN 0 ELSE push_attempt END,
+		topic = ?, token = ?, magic = ?, token_stored = ?, contact = ?
+	WHERE seq = ?`
+
+func tokenValues(d device, u mdm.TokenUpdateStep, token, magic []byte) []any {
+	at := stamp(u.At)
+	contact, _ := d.seen(at)
+	return []any{micros(at), u.Topic, token, magic, micros(at), micros(contact), d.enrollment}
+}
+
+// updated is the enrollment after a TokenUpdate.
+func (d device) updated(u mdm.TokenUpdateStep) mdm.Enrollment {
+	e := d.bound
+	e.Topic = u.Topic
+	e.Contact, _ = d.seen(stamp(u.At))
+	return e
+}
+
+// enroll is what the first TokenUpdate does.
+func (t *tx) enroll(d device, plan []mdm.Command, at time.Time) error {
+	if _, err := t.exec(`UPDATE enrollments SET state = 'enrolled', enrolled = ?, `+askPush+` WHERE seq = ?`,
+		micros(at), micros(at), micros(at), d.enrollment); err != nil {
+		return err
+	}
+	if _, err := t.exec(`UPDATE tickets SET state = ?, enrolled = ?, ended = NULL WHERE seq = ?`, enroll.TicketEnrolled, micros(at), d.ticket); err != nil {
+		return err
+	}
+	adding := make([]queued, len(plan))
+	for i, c := range plan {
+		adding[i] = queued{Command: c, enrollment: d.enrollment}
+	}
+	_, err := t.queue(adding)
+	return err
+}
+
+// CheckOut implements mdm.Store.
+func (s *Store) CheckOut(ctx context.Context, c mdm.CheckOutStep) (mdm.Enrollment, error) {
+	var e mdm.Enrollment
+	err := s.step(ctx, func(t *tx) error {
+		if err := t.lockStory(c.Certificate); err != nil {
+			return err
+		}
+		d, err := t.device(sender{c.Certificate, c.EnrollmentID, c.Device, c.Bearer, stamp(c.At)})
+		if err != nil && !errors.Is(err, mdm.ErrEnded) {
+			return err
+		}
+		if err := t.end(d.enrollment, mdm.StateEnded, stamp(c.At)); err != nil {
+			return err
+		}
+		_, err = t.get(`SELECT `+enrollmentColumns+` FROM enrollments e WHERE e.seq = ?`, args{d.enrollment}, enrollmentFields(&e)...)
+		return err
+	})
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	return e, nil
+}
+
+// Enrollment implements mdm.Store.
+func (s *Store) Enrollment(ctx context.Context, id string) (mdm.Enrollment, error) {
+	var e mdm.Enrollment
+	found, err := s.read(ctx).get(`SELECT `+enrollmentColumns+` FROM enrollments e WHERE e.id = ?`, args{id}, enrollmentFields(&e)...)
+	if err == nil && !found {
+		err = mdm.ErrUnknownEnrollment
+	}
+	if err != nil {
+		return mdm.Enrollment{}, err
+	}
+	return e, nil
+}
+
+// Unenroll implements mdm.Store.
+func (s *Store) Unenroll(ctx context.Context, id string, at time.Time) error {
+	return s.step(ctx, func(t *tx) error {
+		var certificate [32]byte
+		var seq int64
+		found, err := t.get(`SELECT seq, certificate FROM enrollments WHERE id = ?`, args{id}, &seq, (*digest)(&certificate))
+		if err != nil {
+			return err
+		}
+		if !found {
+			return mdm.ErrUnknownEnrollment
+		}
+		if err := t.lockStory(certificate); err != nil {
+			return err
+		}
+		return t.end(seq, mdm.StateEnded, stamp(at))
+	})
+}
+
+// SuspendUser implements mdm.Store.
+func (s *Store) SuspendUser(ctx context.Context, userID string, suspended bool) error {
+	return s.step(ctx, func(t *tx) error {
+		if suspended {
+			_, err := t.exec(`INSERT INTO suspended_users (user_id) VALUES (?)`, userID)
+			if number(err) == errDuplicate {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		} else if n, err := t.exec(`DELETE FROM suspended_users WHERE user_id = ?`, userID); err != nil || n == 0 {
+			return err
+		}
+		if _, err := t.exec(`UPDATE enrollments SET suspended = ? WHERE user_id = ?`, suspended, userID); err != nil || !suspended {
+			return err
+		}
+		_, err := t.exec(`UPDATE grants SET revoked = 1 WHERE user_id = ? AND revoked = 0`, userID)
+		return err
+	})
+}
+
+// suspended reports whether a user is.
+func (t *tx) suspended(userID string) (yes bool, err error) {
+	_, err = t.get(`SELECT EXISTS (SELECT 1 FROM suspended_users WHERE user_id = ?)`, args{userID}, &yes)
+	return yes, err
+}
+
+// notSuspended is mdm.ErrSuspended when the user is, and waits for a suspension
+// that is under way.
+func (t *tx) notSuspended(userID string) error {
+	var there bool
+	found, err := t.get(`SELECT 1 FROM suspended_users WHERE user_id = ? LOCK IN SHARE MODE`, args{userID}, &there)
+	if err == nil && found {
+		err = mdm.ErrSuspended
+	}
+	return err
+}

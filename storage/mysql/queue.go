@@ -1,0 +1,424 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/enrollkit/enrollkit/mdm"
+)
+
+// queued is a command with its place in the queue.
+type queued struct {
+	mdm.Command
+	seq        int64
+	enrollment int64
+	place      int // 0 of a final command
+}
+
+// The values of commands.place; a final command has none.
+const (
+	placeWaits = 1
+	placeHeld  = 2 // answered NotNow in this session
+)
+
+// Statements that add or find many rows at once are bounded by so many rows, and
+// those that add also by so many bytes, however many there are in all.
+const (
+	maxRows  = 256
+	maxBytes = 1 << 20
+)
+
+// Enqueue implements mdm.Store. It locks the enrollments in the order of their
+// IDs, so that two calls do not wait for each other.
+func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
+	if len(commands) == 0 {
+		return ctx.Err()
+	}
+	ids := make([]string, len(commands))
+	for i, c := range commands {
+		ids[i] = c.EnrollmentID
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	return s.step(ctx, func(t *tx) error {
+		seqs, err := t.lockEnrolled(ids)
+		if err != nil {
+			return err
+		}
+		if len(seqs) != len(ids) {
+			return mdm.ErrUnknownEnrollment
+		}
+		adding := make([]queued, len(commands))
+		for i, c := range commands {
+			adding[i] = queued{Command: c, enrollment: seqs[c.EnrollmentID]}
+		}
+		added, err := t.queue(adding)
+		if err != nil {
+			return err
+		}
+		return t.askPushes(added)
+	})
+}
+
+// lockEnrolled makes other steps of enrollments wait and returns those that are
+// enrolled.
+func (t *tx) lockEnrolled(ids []string) (map[string]int64, error) {
+	seqs := make(map[string]int64, len(ids))
+	for some := range slices.Chunk(ids, maxRows) {
+		marks, values := list(some)
+		if err := t.each(`SELECT id, seq FROM enrollments FORCE INDEX (enrollments_id) WHERE id IN (`+marks+`) AND state = 'enrolled' FOR UPDATE`,
+			values, func(scan func(...any) error) error {
+				var id string
+				var seq int64
+				err := scan(&id, &seq)
+				seqs[id] = seq
+				return err
+			}); err != nil {
+			return nil, err
+		}
+	}
+	return seqs, nil
+}
+
+// list is the inside of an IN. Its length is a power of two, so that there are
+// few different statements; the last value comes as often as that takes.
+func list[V any](values []V) (marks string, padded args) {
+	size := 1
+	for size < len(values) {
+		size *= 2
+	}
+	for i := range size {
+		padded = append(padded, values[min(i, len(values)-1)])
+	}
+	return strings.Repeat(", ?", size)[2:], padded
+}
+
+// queue adds commands in their order and returns those that are new. The caller
+// has locked their enrollments.
+func (t *tx) queue(adding []queued) (added []queued, err error) {
+	for len(adding) > 0 {
+		n, size := 0, 0
+		for n < len(adding) && n < maxRows && (n == 0 || size+len(adding[n].Payload) <= maxBytes) {
+			size += len(adding[n].Payload)
+			n++
+		}
+		for power := maxRows; ; power /= 2 {
+			if power <= n {
+				n = power
+				break
+			}
+		}
+		some, err := t.queueSome(adding[:n])
+		if err != nil {
+			return nil, err
+		}
+		added = append(added, some...)
+		adding = adding[n:]
+	}
+	return added, nil
+}
+
+// queueSome adds commands by one statement. When one of them exists it does so
+// by halves, in the same order.
+func (t *tx) queueSome(adding []queued) (added []queued, err error) {
+	values := make(args, 0, len(adding)*6)
+	for _, c := range adding {
+		values = append(values, c.enrollment, c.UUID, c.RequestType, micros(c.Queued), micros(c.Queued), c.Payload)
+	}
+	_, err = t.exec(`INSERT INTO commands (enrollment, uuid, request_type, queued, updated, payload, status, place) VALUES `+
+		strings.Repeat(`, (?, ?, ?, ?, ?, ?, 'Queued', 1)`, len(adding))[2:], values...)
+	if number(err) != errDuplicate {
+		return adding, err
+	}
+	if len(adding) == 1 {
+		return nil, nil
+	}
+	half := len(adding) / 2
+	first, err := t.queueSome(adding[:half])
+	if err != nil {
+		return nil, err
+	}
+	second, err := t.queueSome(adding[half:])
+	return append(slices.Clip(first), second...), err
+}
+
+// askPushes asks for a push of each enrollment that got a command, when the
+// first of these was queued.
+func (t *tx) askPushes(added []queued) error {
+	due := map[int64]int64{}
+	for _, c := range added {
+		at := c.Queued.UnixMicro()
+		if earlier, ok := due[c.enrollment]; !ok || at < earlier {
+			due[c.enrollment] = at
+		}
+	}
+	together := map[int64][]int64{}
+	for enrollment, at := range due {
+		together[at] = append(together[at], enrollment)
+	}
+	for at, enrollments := range together {
+		slices.Sort(enrollments)
+		for some := range slices.Chunk(enrollments, maxRows) {
+			marks, values := list(some)
+			if _, err := t.exec(`UPDATE enrollments SET `+askPush+` WHERE seq IN (`+marks+`)`, slices.Concat(args{at, at}, values)...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Exchange implements mdm.Store. It reads who sends and what is next; when
+// something is to be written it does so by one statement for each command, which
+// changes a row only as it was read. Only when another step was faster it locks
+// the enrollment and reads again.
+func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged, error) {
+	if err := ctx.Err(); err != nil {
+		return mdm.Exchanged{}, err
+	}
+	v, err := s.read(ctx).look(x, false)
+	if err != nil && !errors.Is(err, errChanged) {
+		return mdm.Exchanged{}, err
+	}
+	if err == nil && !v.unused() && (!x.Idle || !v.held) {
+		out, writes := v.exchange(x)
+		if len(writes) == 0 {
+			return out, nil
+		}
+		err := s.write(ctx, writes)
+		if err == nil {
+			return out, nil
+		}
+		if !errors.Is(err, errChanged) {
+			return mdm.Exchanged{}, err
+		}
+	}
+	var out mdm.Exchanged
+	err = s.step(ctx, func(t *tx) error {
+		if err := t.lockEnrollment(v.enrollment); err != nil {
+			return err
+		}
+		out, err = t.exchangeLocked(x)
+		return err
+	})
+	if err != nil {
+		return mdm.Exchanged{}, err
+	}
+	return out, nil
+}
+
+// write is a statement that changes one row if it is as it was read.
+type write struct {
+	query  string
+	values args
+	// late: nothing is lost when the row has changed.
+	late bool
+}
+
+// write runs statements as one step, or is errChanged.
+func (s *Store) write(ctx context.Context, writes []write) error {
+	if len(writes) == 1 {
+		n, err := s.alone(ctx, writes[0].query, writes[0].values...)
+		if err == nil && n == 0 && !writes[0].late {
+			err = errChanged
+		}
+		return err
+	}
+	err := s.step(ctx, func(t *tx) error {
+		n, err := t.writeAll(writes)
+		if err == nil && n < len(writes) {
+			err = errStale
+		}
+		return err
+	})
+	if errors.Is(err, errStale) {
+		err = errChanged
+	}
+	return err
+}
+
+// errStale ends a transaction that would be the same when it is tried again.
+var errStale = errors.New("mysql: a row is not as it was read")
+
+// view is what an exchange looks at.
+type view struct {
+	device
+	// reported is what the report concerns and may change, nil for none; next
+	// the first command that waits but for that.
+	reported, next *queued
+	// held: a command but for reported was answered NotNow in this session.
+	held bool
+}
+
+// look reads who sends an exchange, and what that concerns; recorded is true when
+// the report needs no more attention.
+func (t *tx) look(x mdm.ExchangeStep, recorded bool) (view, error) {
+	reports := []mdm.CommandStatus{mdm.CommandAcknowledged, mdm.CommandError, mdm.CommandFormatError, mdm.CommandNotNow}
+	if x.Idle || recorded || !slices.Contains(reports, x.Status) {
+		return t.lookFor(x, nil)
+	}
+	if x.CommandUUID != "" || x.Status != mdm.CommandFormatError {
+		return t.lookFor(x, x.CommandUUID)
+	}
+	// The command sent last is the first that waits: sending takes the first.
+	v, err := t.lookFor(x, nil)
+	if err != nil || v.next == nil || v.next.Status != mdm.CommandSent {
+		return v, err
+	}
+	v, err = t.lookFor(x, v.next.UUID)
+	if v.reported != nil && v.reported.Status != mdm.CommandSent {
+		err = errChanged
+	}
+	return v, err
+}
+
+// lookFor is look with the CommandUUID that the report is for, nil for none.
+func (t *tx) lookFor(x mdm.ExchangeStep, uuid any) (view, error) {
+	var v view
+	var suspended bool
+	var c, n queued
+	fields := v.fields(&suspended)
+	fields = append(fields, &v.held)
+	fields = append(fields, c.fields()...)
+	fields = append(fields, n.fields()...)
+	found, err := t.get(`SELECT `+deviceColumns+`,
+			EXISTS (SELECT 1 FROM commands h FORCE INDEX (commands_open) WHERE h.queue = e.seq AND h.place = 2 AND h.seq <> COALESCE(c.seq, 0)),
+			COALESCE(c.seq, 0), COALESCE(c.place, 0), c.uuid, c.request_type, c.status, c.payload, NULL, c.queued, c.updated,
+			COALESCE(n.seq, 0), COALESCE(n.place, 0), n.uuid, n.request_type, n.status, n.payload, n.result, n.queued, n.updated`+
+		deviceTables+`
+		LEFT JOIN commands c ON c.enrollment = e.seq AND c.uuid = ?
+		LEFT JOIN commands n ON n.seq = (SELECT w.seq FROM commands w FORCE INDEX (commands_open)
+			WHERE w.queue = e.seq AND w.place = 1 AND w.seq <> COALESCE(c.seq, 0) ORDER BY w.seq LIMIT 1)`+
+		deviceIs, args{x.Bearer[:], uuid, x.Certificate[:]}, fields...)
+	if err != nil {
+		return view{}, err
+	}
+	d, err := v.judged(sender{x.Certificate, x.EnrollmentID, x.Device, x.Bearer, stamp(x.At)}, found, suspended)
+	if err != nil {
+		return view{}, err
+	}
+	v.device = d
+	c.EnrollmentID, n.EnrollmentID = d.bound.ID, d.bound.ID
+	if c.place == placeWaits || c.place == placeHeld && x.Status != mdm.CommandNotNow {
+		v.reported = &c
+	}
+	if n.seq != 0 {
+		v.next = &n
+	}
+	return v, nil
+}
+
+// fields are where a command goes, which may be missing.
+func (c *queued) fields() []any {
+	return []any{&c.seq, &c.place, maybe(&c.UUID), maybe(&c.RequestType), maybe(&c.Status), &c.Payload, &c.Result, (*when)(&c.Queued), (*when)(&c.Updated)}
+}
+
+// exchange is what comes of a report or an Idle, and what has to be written.
+func (v view) exchange(x mdm.ExchangeStep) (out mdm.Exchanged, writes []write) {
+	if v.reported != nil {
+		out.Reported = v.report(x, &writes)
+	}
+	if v.next != nil {
+		out.Next = v.send(x, &writes)
+	} else if v.held && x.NotNowRetry > 0 && x.Status != mdm.CommandNotNow {
+		at := micros(stamp(x.At).Add(x.NotNowRetry))
+		writes = append(writes, write{query: `UPDATE enrollments SET ` + askPush + ` WHERE seq = ? AND state NOT IN ('ended', 'replaced')`,
+			values: args{at, at, v.enrollment}})
+	}
+	if contact, changed := v.seen(stamp(x.At)); changed {
+		writes = append(writes, write{query: `UPDATE enrollments SET contact = ? WHERE seq = ? AND contact < ?`,
+			values: args{micros(contact), v.enrollment, micros(contact)}, late: true})
+	}
+	return out, writes
+}
+
+// report records what a device says about a command.
+func (v view) report(x mdm.ExchangeStep, writes *[]write) *mdm.Command {
+	at := stamp(x.At)
+	var place any
+	if x.Status == mdm.CommandNotNow {
+		place = placeHeld
+	}
+	result := slices.Clone(x.Result)
+	*writes = append(*writes, write{
+		query:  `UPDATE commands SET status = ?, place = ?, result = ?, updated = ? WHERE seq = ? AND place = ? AND status = ?`,
+		values: args{x.Status, place, result, micros(at), v.reported.seq, v.reported.place, v.reported.Status},
+	})
+	c := v.reported.Command
+	c.Status, c.Result, c.Updated = x.Status, result, at
+	return &c
+}
+
+// send marks the next command as sent.
+func (v view) send(x mdm.ExchangeStep, writes *[]write) *mdm.Command {
+	c := v.next.Command
+	if c.Status == mdm.CommandSent {
+		return &c
+	}
+	at := stamp(x.At)
+	*writes = append(*writes, write{
+		query:  `UPDATE commands SET status = 'Sent', updated = ? WHERE seq = ? AND place = 1 AND status = ?`,
+		values: args{micros(at), v.next.seq, c.Status},
+	})
+	c.Status, c.Updated = mdm.CommandSent, at
+	return &c
+}
+
+// maxLooks bounds how often an exchange that has locked its enrollment looks
+// again. Each time, another exchange has come further, which locks nothing.
+const maxLooks = 100
+
+// exchangeLocked is an exchange of an enrollment that this step has locked.
+func (t *tx) exchangeLocked(x mdm.ExchangeStep) (mdm.Exchanged, error) {
+	var recorded *mdm.Command
+	for range maxLooks {
+		v, err := t.look(x, recorded != nil)
+		if errors.Is(err, errChanged) {
+			continue
+		}
+		if err != nil {
+			return mdm.Exchanged{}, err
+		}
+		if v.unused() {
+			if err := t.use(v.bearer, v.enrollment); err != nil {
+				return mdm.Exchanged{}, err
+			}
+			continue
+		}
+		if x.Idle && v.held {
+			if _, err := t.exec(`UPDATE commands SET place = 1 WHERE queue = ? AND place = 2`, v.enrollment); err != nil {
+				return mdm.Exchanged{}, err
+			}
+			continue
+		}
+		out, writes := v.exchange(x)
+		n, err := t.writeAll(writes)
+		if err != nil {
+			return mdm.Exchanged{}, err
+		}
+		if n > 0 && out.Reported != nil { // which is what is written first
+			recorded = out.Reported
+		}
+		if n == len(writes) {
+			out.Reported = recorded
+			return out, nil
+		}
+	}
+	return mdm.Exchanged{}, errChanged
+}
+
+// writeAll writes until a row is not as it was read, and returns how many were.
+func (t *tx) writeAll(writes []write) (int, error) {
+	for i, w := range writes {
+		n, err := t.exec(w.query, w.values...)
+		if err != nil {
+			return i, err
+		}
+		if n == 0 && !w.late {
+			return i, nil
+		}
+	}
+	return len(writes), nil
+}
