@@ -82,6 +82,11 @@ type AccountConfig struct {
 type DeviceEnrollment struct {
 	// Groups are those to whose people it is offered; empty is everybody.
 	Groups []string
+	// Families are the kinds of device, "iPhone" and "iPad", that service
+	// discovery sends to account-driven Device Enrollment (mdm-adde): on these
+	// the portal tells what the company sees then. Package discovery has to be
+	// told the same.
+	Families []string
 	// AccessRights are named in the profile; 0 is profile.DefaultAccessRights.
 	// mdm.Config has the same field, which is to have the same value.
 	AccessRights profile.AccessRights
@@ -156,11 +161,6 @@ func (p *Portal) AccountURL(device bool) string {
 		return p.URL() + "/account/adde"
 	}
 	return p.URL() + "/account/byod"
-}
-
-// offers reports whether a person may enroll a way.
-func (p *Portal) offers(way mdm.Way, u jit.User) bool {
-	return way.Mode() == mdm.ModeUser || p.cfg.DeviceEnrollment.offered(u)
 }
 
 // errNoAccount is a request for what is not configured.

@@ -72,10 +72,14 @@ func (p *Portal) accountPost(way mdm.Way) handler {
 // a new name of these.
 var families = []string{"iPhone", "iPad", ""}
 
-// fits refuses a device that does not know the way, and of which discovery at a
-// domain that serves a file could not keep it. A system that does not tell its
-// version is let on: it knows. For mdm-adde Apple's pages name 16 and 17.
+// fits refuses a device that does not know the way, and one that discovery would
+// not have sent here: where a domain serves a file, discovery is asked nothing. A
+// system that does not tell its version is let on: it knows. For mdm-adde Apple's
+// pages name 16 and 17.
 func (p *Portal) fits(way mdm.Way, info machineinfo.Info) error {
+	if !p.offered(way) {
+		return fmt.Errorf("enroll: devices enroll here by the way %s only", p.cfg.Way)
+	}
 	if !slices.Contains(families, info.Family()) {
 		return fmt.Errorf("enroll: a device of the family %s is not served", info.Family())
 	}
@@ -180,7 +184,7 @@ func (p *Portal) signedProfile(way mdm.Way, u jit.User, challenge string, target
 		cfg.RequiredAppID = p.cfg.Account.RequiredAppID
 	}
 	if way.Mode() == mdm.ModeDevice {
-		cfg.AccessRights = p.cfg.DeviceEnrollment.AccessRights
+		cfg.AccessRights, cfg.Description = p.cfg.DeviceEnrollment.AccessRights, p.cfg.wholeDescription
 	}
 	built, err := build(cfg)
 	if err != nil {

@@ -140,6 +140,10 @@ type Config struct {
 	// DeviceEnrollment offers Device Enrollment beside User Enrollment; nil does
 	// not.
 	DeviceEnrollment *DeviceEnrollment
+	// Way is the one way by which people enroll here, for a company that wants
+	// no other. The account-driven ones need Account, those of Device Enrollment
+	// DeviceEnrollment. Empty chooses by the device, see the package documentation.
+	Way mdm.Way
 	// PollInterval is how often a live page's ticket is looked up. Defaults to
 	// DefaultPollInterval.
 	PollInterval time.Duration
@@ -151,6 +155,8 @@ type Config struct {
 	// for concurrent use.
 	Now    func() time.Time
 	Random io.Reader
+
+	wholeDescription string // Description under Device Enrollment
 }
 
 // ConfigError is one mistake in a Config.
@@ -217,7 +223,14 @@ func (c Config) complete() (Config, error) {
 		account := c.Account.complete(wrong)
 		c.Account = &account
 	}
+	wrong(c.Way != "" && !slices.Contains([]mdm.Way{mdm.WayProfile, mdm.WayAccount, mdm.WayAccountDevice, mdm.WayDevice}, c.Way), "Way", "is no way of package mdm")
+	wrong(c.Way.Account() && c.Account == nil, "Way", "is account-driven and needs Account")
+	wrong(c.Way.Mode() == mdm.ModeDevice && c.DeviceEnrollment == nil, "Way", "is of Device Enrollment and needs DeviceEnrollment")
 	if d := c.DeviceEnrollment; d != nil {
+		wrong(len(d.Families) > 0 && c.Account == nil, "DeviceEnrollment.Families", "are for account-driven enrollment and need Account")
+		for _, f := range d.Families {
+			wrong(f != "iPhone" && f != "iPad", "DeviceEnrollment.Families", "holds another family than iPhone and iPad")
+		}
 		wrong(d.AccessRights != 0 && d.AccessRights.Validate() != nil, "DeviceEnrollment.AccessRights", "is no sum of access rights that go together")
 	}
 	c.text()
@@ -247,6 +260,8 @@ func (c *Config) text() {
 			*s = v
 		}
 	}
+	c.wholeDescription = c.Description
+	def(&c.wholeDescription, "Lets "+c.Organization+" manage this device as a whole.")
 	def(&c.DisplayName, c.Organization+" Enrollment")
 	def(&c.Description, "Sets up work accounts and apps of "+c.Organization+" on your own device, apart from what is yours.")
 	def(&c.ServerURL, c.BaseURL+"/mdm/connect")

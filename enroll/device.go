@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/enrollkit/enrollkit/mdm"
 )
 
 // agent is what a browser says about itself. It decides what a page says and
@@ -204,24 +206,45 @@ const (
 	pageElsewhere page = iota
 	// pageProfile: User Enrollment by a downloaded profile.
 	pageProfile
-	// pageAccount: iOS 18 and later start in Settings.
+	// pageAccount: the person starts in Settings, as from iOS 18 on.
 	pageAccount
 	// pageSafari: profiles are downloaded with Safari only.
 	pageSafari
-	// pageOld: iOS before 13.1 has no User Enrollment.
+	// pageOld: this iOS does not know the way, and before 13.1 there is none.
 	pageOld
+	// pageNew: Apple has taken the one way of this company away with iOS 18.
+	pageNew
 )
 
+// before reports whether the version is known, and is before another one.
+func (a agent) before(major, minor int) bool {
+	return a.Device != "" && a.Major > 0 && (a.Major < major || a.Major == major && a.Minor < minor)
+}
+
+// leastOf is the first version of iOS with which a way is served. That of
+// account-driven Device Enrollment is 16 or 17 by Apple's pages.
+func leastOf(way mdm.Way) (major, minor int) {
+	switch way {
+	case mdm.WayAccount:
+		return 15, 0
+	case mdm.WayAccountDevice:
+		return 16, 0
+	}
+	return 13, 1
+}
+
 // choosePage is the one place in which a user agent decides. button is true when
-// the person said that this is an iPhone or iPad.
-func choosePage(a agent, button bool) page {
-	known := a.Major > 0
-	switch {
+// the person said that this is an iPhone or iPad; way is empty where the device
+// decides: the downloaded profile of User Enrollment up to iOS 17, Settings later.
+func choosePage(a agent, button bool, way mdm.Way) page {
+	switch major, minor := leastOf(way); {
 	case a.Device == "" && !button:
 		return pageElsewhere
-	case a.Device != "" && known && (a.Major < 13 || a.Major == 13 && a.Minor < 1):
+	case a.before(major, minor):
 		return pageOld
-	case a.Major >= 18:
+	case way == mdm.WayProfile && a.Major >= 18:
+		return pageNew
+	case way.Account(), way == "" && a.Major >= 18:
 		return pageAccount
 	case a.App != "" && !button:
 		return pageSafari
@@ -229,11 +252,14 @@ func choosePage(a agent, button bool) page {
 	return pageProfile
 }
 
-// mayDownload reports whether the profile is served to a browser that asks for
-// it. The button overrules every agent but those which say that they are an
-// iPhone or iPad on which the profile cannot work.
-func mayDownload(a agent, button bool) bool {
-	return choosePage(a, button) == pageProfile || button && a.Device == ""
+// mayDownload reports whether the profile of a way is served to a browser that
+// asks for it. The button overrules every agent but those which say that they
+// are an iPhone or iPad on which the profile cannot work.
+func mayDownload(a agent, button bool, way mdm.Way) bool {
+	if way.Account() {
+		return false
+	}
+	return choosePage(a, button, way) == pageProfile || button && a.Device == ""
 }
 
 // button is the form value and cookie of "This is an iPhone or iPad".

@@ -16,10 +16,10 @@ const PageElsewhere = pageElsewhere
 func ParseAgent(s string) Agent { return parseAgent(s) }
 
 // PageOf is choosePage.
-func PageOf(a Agent, button bool) page { return choosePage(a, button) } //nolint:revive // the fuzz test compares it
+func PageOf(a Agent, button bool) page { return choosePage(a, button, "") } //nolint:revive // the fuzz test compares it
 
 // MayDownload is mayDownload.
-func MayDownload(a Agent, button bool) bool { return mayDownload(a, button) }
+func MayDownload(a Agent, button bool) bool { return mayDownload(a, button, mdm.WayProfile) }
 
 // Sealer is a sealer.
 type Sealer struct{ *sealer }
@@ -45,8 +45,17 @@ type Claim = claim
 // Never and Can are the two lists.
 var Never, Can = never, can
 
+// WholeCan and WholeNever are those of Device Enrollment.
+var WholeCan, WholeNever = wholeCan, wholeNever
+
+// PrivacyOf is what a page says of a way.
+func PrivacyOf(p *Portal, way mdm.Way) (can, never []string) {
+	says := p.privacy(way, "iPhone")
+	return says.Can, says.Never
+}
+
 // ClaimOf is a claim's text and the rules behind it.
 func ClaimOf(c Claim) (text string, rules []string) { return c.text, c.rules }
 
 // ClaimsOf are the texts that a page shows.
-func ClaimsOf(list []Claim, way mdm.Way) []string { return claims(list, way, false) }
+func ClaimsOf(list []Claim, way mdm.Way) []string { return claims(list, way.Allows, false) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/enrollkit/enrollkit/mdm"
@@ -48,8 +49,19 @@ type view struct {
 	QR      template.HTML
 	Address string
 
-	Never, Can, Queries []string
-	Notice              *Problem
+	Privacy *privacy
+	// Choice is another way that the person may choose, and what it means; nil
+	// when there is none.
+	Choice *choice
+	// Whole: the ticket is for Device Enrollment.
+	Whole  bool
+	Notice *Problem
+	// Configured: account-driven enrollment is served. SSO: an app signs people in
+	// during it. Least is the first version of iOS of the way that is offered.
+	Configured, SSO bool
+	// Download: iOS 17 and earlier may have the profile of User Enrollment.
+	Download bool
+	Least    string
 
 	User, Account string
 	Ticket        standing
@@ -59,6 +71,15 @@ type view struct {
 	// again; empty is nowhere.
 	Home, Again string
 	Topics      []helpTopic
+}
+
+// choice is the form by which a person chooses a way.
+type choice struct {
+	Prefix, Org, Device string
+	// Way is that of the form.
+	Way mdm.Way
+	// Privacy is what the company sees and does then.
+	Privacy *privacy
 }
 
 type helpTopic struct {
@@ -76,7 +97,7 @@ func newPages(cfg Config) (*pages, error) {
 		return nil, fmt.Errorf("enroll: assets: %w", err)
 	}
 	p := &pages{byName: map[string]*template.Template{}}
-	for _, name := range []string{"landing", "elsewhere", "safari", "account", "old", "ready", "done", "problem", "help"} {
+	for _, name := range []string{"landing", "elsewhere", "safari", "account", "old", "new", "ready", "choose", "done", "problem", "help"} {
 		t, err := template.New("base.html").ParseFS(assets, "assets/base.html", "assets/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("enroll: page %s: %w", name, err)
@@ -91,6 +112,11 @@ func newPages(cfg Config) (*pages, error) {
 		Style: template.CSS(style), Script: template.JS(script), //nolint:gosec // our own assets
 	}
 	p.base.Support, p.base.SupportURL = support(cfg.Support)
+	p.base.Configured = cfg.Account != nil
+	p.base.SSO = p.base.Configured && (cfg.Account.ESSO != "" || cfg.Account.ESSODeveloper != "")
+	p.base.Download = cfg.Way == "" || cfg.Way == mdm.WayProfile
+	major, minor := leastOf(cfg.Way)
+	p.base.Least = fmt.Sprintf("%d.%d", major, minor)
 	p.policy = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 		hash(style), hash(script))
 	return p, nil
@@ -164,11 +190,14 @@ func (p *Portal) landing(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if v.page != pageProfile {
-		return p.advise(w, v, "")
+		return p.advise(w, v, v.page, "")
 	}
 	page := p.page(v, "Set up work on this "+orDevice(v.agent))
-	page.Never, page.Can = claims(never, mdm.WayProfile, false), claims(can, mdm.WayProfile, true)
-	page.Queries = mdm.WayProfile.RefusedQueries()
+	way := mdm.WayProfile
+	if p.cfg.Way == mdm.WayDevice {
+		way, page.Whole = mdm.WayDevice, true
+	}
+	page.Privacy = p.privacy(way, page.Device)
 	return p.pages.render(w, http.StatusOK, "landing", page)
 }
 
@@ -179,23 +208,44 @@ func orDevice(a agent) string {
 	return a.Device
 }
 
+// settingsWay is the way of those who start in Settings with a device. When it is
+// not told which one it is, the page tells of the way that shows the company more.
+func (p *Portal) settingsWay(device string) mdm.Way {
+	d := p.cfg.DeviceEnrollment
+	switch {
+	case p.cfg.Way == mdm.WayAccountDevice:
+		return mdm.WayAccountDevice
+	case d == nil || p.cfg.Account == nil || !p.offered(mdm.WayAccountDevice):
+		return mdm.WayAccount
+	case device == "" && len(d.Families) > 0:
+		return mdm.WayAccountDevice
+	case device == "iPod touch":
+		device = "iPhone" // as Apple counts families
+	}
+	if slices.Contains(d.Families, device) {
+		return mdm.WayAccountDevice
+	}
+	return mdm.WayAccount
+}
+
 // advise is the page of a device on which the profile is not the way: it says
 // what to do instead. from is the page that was asked for.
-func (p *Portal) advise(w http.ResponseWriter, v visitor, from string) error {
+func (p *Portal) advise(w http.ResponseWriter, v visitor, which page, from string) error {
 	show := func(name, title string) error {
 		page := p.page(v, title)
 		page.From, page.QR = from, p.pages.qr
-		page.Never, page.Can = claims(never, mdm.WayAccount, false), claims(can, mdm.WayAccount, true)
-		page.Queries = mdm.WayAccount.RefusedQueries()
+		page.Privacy = p.privacy(p.settingsWay(v.agent.Device), page.Device)
 		return p.pages.render(w, http.StatusOK, name, page)
 	}
-	switch v.page {
+	switch which {
 	case pageAccount:
 		return show("account", "Set up work in Settings")
 	case pageSafari:
 		return show("safari", "Open this page in Safari")
 	case pageOld:
 		return show("old", "This iOS is too old")
+	case pageNew:
+		return show("new", "This iOS is too new")
 	}
 	return show("elsewhere", "Continue on your iPhone or iPad")
 }
@@ -206,32 +256,47 @@ func (p *Portal) ready(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	switch v.page {
-	case pageElsewhere, pageSafari, pageOld:
-		return p.advise(w, v, "ready")
-	}
 	if v.session == nil {
+		if v.page != pageProfile && v.page != pageAccount {
+			return p.advise(w, v, v.page, "ready")
+		}
 		return p.redirect(w, r, "")
 	}
 	t, err := p.cfg.Tickets.Ticket(r.Context(), v.session.Ticket)
 	if err != nil {
 		return stored("ticket", err)
 	}
+	which := v.page
+	if t.Way == mdm.WayDevice {
+		which = choosePage(v.agent, v.button, t.Way)
+	}
+	if which != pageProfile && which != pageAccount {
+		return p.advise(w, v, which, "ready")
+	}
 	s := p.standing(t)
 	if s.Problem != nil {
 		return refuse(s.Problem.Code)
 	}
+	if t.State != TicketEnrolled && t.Way == mdm.WayDevice && !p.offers(t.Way, v.user) {
+		return errNotOffered
+	}
 	page, name := p.page(v, "Install the profile"), "ready"
+	page.Ticket, page.Whole = s, t.Way == mdm.WayDevice
+	if way := p.choice(t, v.user); way != "" && t.State != TicketEnrolled {
+		page.Choice = &choice{p.cfg.Prefix, p.cfg.Organization, page.Device, way, p.privacy(way, page.Device)}
+	}
 	switch {
 	case t.State == TicketEnrolled:
 		page.Title, name = "This device is set up", "done"
-	case v.page == pageAccount:
+	case p.cfg.Way == mdm.WayDevice && page.Choice == nil && t.Way != mdm.WayDevice:
+		return errNotOffered
+	case p.cfg.Way == mdm.WayDevice && t.Way != mdm.WayDevice:
+		page.Title, name = "Before you go on", "choose"
+	case which == pageAccount:
 		page.Title, name = "Set up work in Settings", "account"
 		page.From = "ready"
-		page.Never, page.Can = claims(never, mdm.WayAccount, false), claims(can, mdm.WayAccount, true)
-		page.Queries = mdm.WayAccount.RefusedQueries()
+		page.Privacy = p.privacy(p.settingsWay(v.agent.Device), page.Device)
 	}
-	page.Ticket = s
 	return p.pages.render(w, http.StatusOK, name, page)
 }
 

@@ -130,6 +130,7 @@ func (p *Portal) table() map[string]route {
 		"/status":   {get: p.status, head: true, json: true},
 		"/help":     {get: p.help, head: true},
 		"/device":   {post: p.device},
+		"/way":      {post: p.way},
 		"/logout":   {post: p.logout},
 	}
 	if p.cfg.Account == nil {

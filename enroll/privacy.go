@@ -1,6 +1,9 @@
 package enroll
 
-import "github.com/enrollkit/enrollkit/mdm"
+import (
+	"github.com/enrollkit/enrollkit/mdm"
+	"github.com/enrollkit/enrollkit/profile"
+)
 
 // claim is one thing that a page says about what the organization can see or do.
 // It is shown as long as the gate agrees with every rule behind it.
@@ -37,12 +40,61 @@ var can = []claim{
 	{"Ask for a passcode of six digits, and lock the screen", []string{"payload com.apple.mobiledevice.passwordpolicy", "command DeviceLock"}},
 }
 
+// The same under Device Enrollment, as far as the access rights allow it. A claim
+// without rules holds for every enrollment of that kind: it is in the protocol.
+var wholeCan = []claim{
+	{"Know your device again, by its serial number and UDID", nil},
+	{"See its model, iOS version, storage, battery and time zone", []string{"query ModelName", "query OSVersion", "query DeviceCapacity", "query BatteryLevel", "query TimeZone"}},
+	{"See your phone number, SIM, carrier and network addresses", []string{"query PhoneNumber", "query ICCID", "query CurrentCarrierNetwork", "query WiFiMAC", "query BluetoothMAC"}},
+	{"See whether it has a passcode and is encrypted", []string{"command SecurityInfo"}},
+	{"See every app on it, yours included", []string{"command InstalledApplicationList"}},
+	{"Install profiles, certificates and restrictions for the whole device", []string{"command InstallProfile", "command ProfileList"}},
+	{"Route all traffic of the device through the organization", []string{"command InstallProfile", "payload com.apple.vpn.managed"}},
+	{"See, install and remove work apps", []string{"command ManagedApplicationList", "command InstallApplication", "command RemoveApplication"}},
+	{"Change settings, such as data roaming", []string{"command Settings"}},
+	{"Lock it, and take its passcode away", []string{"command DeviceLock", "command ClearPasscode"}},
+	{"Erase it, with everything on it", []string{"command EraseDevice"}},
+}
+
+var wholeNever = []claim{
+	{"Read your messages and mail, or see your photos and what you browse", nil},
+	{"See where your device is", []string{"command DeviceLocation", "command EnableLostMode", "command PlayLostModeSound"}},
+	{"See your phone number, SIM or carrier", []string{"query PhoneNumber", "query ICCID", "query CurrentCarrierNetwork", "query SIMCarrierNetwork", "query SubscriberCarrierNetwork", "query ServiceSubscriptions"}},
+	{"See which apps you installed yourself", []string{"command InstalledApplicationList"}},
+	{"Lock your device, or take its passcode away", []string{"command DeviceLock", "command ClearPasscode"}},
+	{"Erase your device", []string{"command EraseDevice"}},
+}
+
+// privacy is what a page says about what the organization can see and do.
+type privacy struct {
+	Org, Device string
+	// Whole: of the whole device, under Device Enrollment.
+	Whole               bool
+	Never, Can, Queries []string
+}
+
+// privacy is that of a way, under the access rights of this server.
+func (p *Portal) privacy(way mdm.Way, device string) *privacy {
+	out := &privacy{Org: p.cfg.Organization, Device: device, Whole: way.Mode() == mdm.ModeDevice}
+	if !out.Whole {
+		out.Never, out.Can, out.Queries = claims(never, way.Allows, false), claims(can, way.Allows, true), way.RefusedQueries()
+		return out
+	}
+	rights := profile.DefaultAccessRights
+	if d := p.cfg.DeviceEnrollment; d != nil && d.AccessRights != 0 {
+		rights = d.AccessRights
+	}
+	allows := func(what string) bool { return way.AllowsWith(rights, what) }
+	out.Never, out.Can = claims(wholeNever, allows, false), claims(wholeCan, allows, true)
+	return out
+}
+
 // claims returns the texts of the claims on which the gate agrees.
-func claims(list []claim, way mdm.Way, allowed bool) (texts []string) {
+func claims(list []claim, allows func(what string) bool, allowed bool) (texts []string) {
 	for _, c := range list {
 		holds := true
 		for _, rule := range c.rules {
-			holds = holds && way.Allows(rule) == allowed
+			holds = holds && allows(rule) == allowed
 		}
 		if holds {
 			texts = append(texts, c.text)

@@ -3,7 +3,6 @@ package enroll
 import (
 	"bytes"
 	"crypto/sha256"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -20,12 +19,12 @@ func (p *Portal) profile(w http.ResponseWriter, r *http.Request) error {
 	if v.session == nil {
 		return p.redirect(w, r, "")
 	}
-	if !mayDownload(v.agent, v.button) {
-		return p.redirect(w, r, "/ready")
-	}
 	t, err := p.cfg.Tickets.Ticket(r.Context(), v.session.Ticket)
 	if err != nil {
 		return stored("ticket", err)
+	}
+	if !mayDownload(v.agent, v.button, t.Way) || !p.offers(t.Way, v.user) {
+		return p.redirect(w, r, "/ready")
 	}
 	if err := p.refusal(t); err != nil {
 		return err
@@ -64,17 +63,9 @@ func (p *Portal) download(r *http.Request, v visitor, t Ticket) ([]byte, error) 
 	if v.agent.Device != "" {
 		target = v.agent.Major
 	}
-	built, err := profile.UserEnrollment(p.cfg.enrollment(v.user.ManagedAppleAccount, challenge, target))
+	signed, err := p.signedProfile(t.Way, v.user, challenge, target)
 	if err != nil {
-		return nil, fmt.Errorf("enroll: profile: %w", err)
-	}
-	plain, err := built.Marshal()
-	if err != nil {
-		return nil, fmt.Errorf("enroll: profile: %w", err)
-	}
-	signed, err := p.cfg.Signer.Sign(plain)
-	if err != nil {
-		return nil, &failure{CodeSigning, err}
+		return nil, err
 	}
 	t, err = p.cfg.Tickets.Download(r.Context(), DownloadStep{
 		TicketID: t.ID, Challenge: sha256.Sum256([]byte(challenge)), At: p.now(),
@@ -84,7 +75,7 @@ func (p *Portal) download(r *http.Request, v visitor, t Ticket) ([]byte, error) 
 		return nil, stored("download", err)
 	}
 	p.cfg.Observer.TicketMoved(r.Context(), t)
-	p.cfg.Logger.InfoContext(r.Context(), "enroll: profile downloaded", "ticket", t.Ref, "downloads", t.Downloads)
+	p.cfg.Logger.InfoContext(r.Context(), "enroll: profile downloaded", "ticket", t.Ref, "way", string(t.Way), "downloads", t.Downloads)
 	return signed, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/jit"
-	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/sso"
 )
 
@@ -53,7 +52,7 @@ func (p *Portal) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if v.page != pageProfile && v.page != pageAccount {
-		return p.advise(w, v, "login")
+		return p.advise(w, v, v.page, "login")
 	}
 	return p.begin(w, r, flowPortal, r.URL.Query().Get("login_hint"), nil)
 }
@@ -179,6 +178,9 @@ func (p *Portal) verifyAccount(ctx context.Context, u jit.User) error {
 // browser's former one, and a ticket, which supersedes its open one.
 func (p *Portal) issue(w http.ResponseWriter, r *http.Request, s signedIn) error {
 	ctx := r.Context()
+	if p.cfg.Way != "" && !p.offers(p.cfg.Way, s.user) {
+		return errNotOffered
+	}
 	if err := p.room(ctx, s.user.ID); err != nil {
 		return err
 	}
@@ -190,7 +192,7 @@ func (p *Portal) issue(w http.ResponseWriter, r *http.Request, s signedIn) error
 	if err != nil {
 		return err
 	}
-	t, err := p.newTicket(s.user, mdm.WayProfile, id)
+	t, err := p.newTicket(s.user, p.firstWay(), id)
 	if err != nil {
 		return err
 	}

@@ -18,12 +18,22 @@
     });
   }
 
-  // A Mac with a touch screen is an iPad: its button comes first.
+  // A Mac with a touch screen is an iPad, or an iPhone that asks for desktop
+  // websites: its button comes first, and is pressed, once in a tab. Where cookies
+  // are off that leads back here.
   all('.holding', function (card) {
-    if (navigator.maxTouchPoints > 1 && /Mac/.test(navigator.platform)) {
-      card.classList.add('touch');
-      card.querySelector('h2').textContent = 'You seem to be holding an iPad';
-      card.parentNode.insertBefore(card, card.parentNode.querySelector('.card'));
+    if (!(navigator.maxTouchPoints > 1) || !/Mac|iP(hone|ad|od)/.test(navigator.platform)) {
+      return;
+    }
+    card.classList.add('touch');
+    card.querySelector('h2').textContent = 'You seem to be holding it';
+    card.parentNode.insertBefore(card, card.parentNode.querySelector('.card'));
+    try {
+      if (!sessionStorage.getItem('device')) {
+        sessionStorage.setItem('device', '1');
+        card.querySelector('form').submit();
+      }
+    } catch (e) { // without storage it is for the person to press
     }
   });
 
