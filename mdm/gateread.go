@@ -6,14 +6,20 @@ import (
 	"strings"
 
 	"github.com/enrollkit/enrollkit/mdm/command"
+	"github.com/enrollkit/enrollkit/profile"
 )
 
 // Allows reports whether the gate lets something pass by its name alone, in the
 // words of ForbiddenError.What: "command EraseDevice", "query SerialNumber" or
 // "payload com.apple.vpn.managed". What is named otherwise is not allowed. A
 // page that says what a company can do is made of it, so that the page and the
-// gate cannot differ.
-func (w Way) Allows(what string) bool {
+// gate cannot differ. Under Device Enrollment it is the gate of
+// profile.DefaultAccessRights.
+func (w Way) Allows(what string) bool { return w.AllowsWith(profile.DefaultAccessRights, what) }
+
+// AllowsWith is Allows by the access rights that the profiles of Device
+// Enrollment name. Under User Enrollment they do not matter.
+func (w Way) AllowsWith(rights profile.AccessRights, what string) bool {
 	kind, name, _ := strings.Cut(what, " ")
 	user := w.Mode() == ModeUser
 	switch {
@@ -22,11 +28,11 @@ func (w Way) Allows(what string) bool {
 	case kind == "command" && user:
 		return userCommands[name]
 	case kind == "command":
-		return Allowed(w, command.Raw{Type: name}) == nil
+		return judge(w, rights, command.Raw{Type: name}) == nil
 	case kind == "query" && user && notUserSecurity[name]:
 		return false
 	case kind == "query":
-		return Allowed(w, command.Raw{Type: "DeviceInformation", Values: map[string]any{"Queries": []any{name}}}) == nil
+		return judge(w, rights, command.Raw{Type: "DeviceInformation", Values: map[string]any{"Queries": []any{name}}}) == nil
 	case kind == "payload":
 		return !user || userPayloads[name]
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/mdm/command"
+	"github.com/enrollkit/enrollkit/profile"
 )
 
 func TestWayAllowsWhatTheGateAllows(t *testing.T) {
@@ -28,4 +29,19 @@ func TestWayAllowsWhatTheGateAllows(t *testing.T) {
 	}
 	require.False(t, mdm.WayDevice.Allows("wish EraseDevice"))
 	require.Empty(t, mdm.WayDevice.RefusedQueries())
+}
+
+func TestWayAllowsWithRights(t *testing.T) {
+	for _, way := range []mdm.Way{mdm.WayDevice, mdm.WayAccountDevice} {
+		for what, right := range map[string]profile.AccessRights{
+			"command EraseDevice": profile.RightErase, "command InstalledApplicationList": profile.RightListApps,
+			"query PhoneNumber": profile.RightQueryNetwork, "query SerialNumber": profile.RightQueryDevice,
+		} {
+			require.True(t, way.AllowsWith(right, what), what)
+			require.False(t, way.AllowsWith(profile.RightInspectProfiles, what), what)
+			require.Equal(t, profile.DefaultAccessRights.Has(right), way.Allows(what), what)
+		}
+		require.False(t, way.AllowsWith(1<<13-1, "command DeviceLocation"), "for supervised devices")
+	}
+	require.False(t, mdm.WayAccount.AllowsWith(1<<13-1, "command EraseDevice"), "rights do not matter under User Enrollment")
 }
