@@ -2,7 +2,7 @@
 // declared by the packages that use them, each method one step of the story;
 // [Store] is all of them. storage/memory, storage/sqlite and every adapter of a
 // vendor keep what is on this page, and storage/storagetest checks it clause by
-// clause.
+// clause. examples/adapter is an adapter of a vendor, with a guide to writing one.
 //
 // An adapter may implement a part: users (jit.Store), sign-in attempts
 // (sso.StateStore), sessions (enroll.SessionStore), or devices. Devices are

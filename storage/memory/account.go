@@ -111,12 +111,7 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 		return err
 	}
 	at := stamp(d.At)
-	for id, expires := range s.webSessions {
-		if !at.Before(expires) {
-			delete(s.webSessions, id)
-		}
-	}
-	if _, used := s.webSessions[d.Session]; used {
+	if expires, used := s.webSessions[d.Session]; used && at.Before(expires) {
 		return enroll.ErrSessionUsed
 	}
 	if s.suspended[d.UserID] {
@@ -137,6 +132,11 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 		e.grants = append(e.grants, g)
 	} else {
 		g.ticket = s.issue(*d.Ticket)
+	}
+	for id, expires := range s.webSessions {
+		if !at.Before(expires) {
+			delete(s.webSessions, id)
+		}
 	}
 	s.webSessions[d.Session] = stamp(d.SessionExpires)
 	s.grants = append(s.grants, g)
