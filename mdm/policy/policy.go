@@ -49,6 +49,7 @@ func Assign(group string, p *profile.Profile) (Assignment, error) {
 
 // Users finds the groups of a person; a jit.Store is one.
 type Users interface {
+	// User returns a record, or jit.ErrUnknownUser.
 	User(ctx context.Context, id string) (jit.User, error)
 }
 

@@ -67,6 +67,8 @@ const consumerTenant = "9188040d-6c67-4c5b-b112-36a304b66dad"
 // list belongs to state jit.GroupsTruncated. An error makes the sign-in fail
 // with sso.ErrUnavailable.
 type GroupSource interface {
+	// Groups returns the groups of who has just signed in, and how far the list
+	// is to be relied on.
 	Groups(ctx context.Context, id jit.Identity) ([]string, jit.GroupState, error)
 }
 
