@@ -24,6 +24,9 @@ func listen(ctx context.Context, dir, addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if host == "localhost" {
+		host = "127.0.0.1" // RFC 6761, section 6.3; not every system has a hosts file
+	}
 	open := func(port string) (net.Listener, error) {
 		return new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, port))
 	}
