@@ -211,7 +211,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.answer(w, req, url.Values{"error": {code}})
 		return
 	}
-	p.form(w, http.StatusOK, req, r.URL.RawQuery, req.query.Get("login_hint"))
+	p.form(w, http.StatusOK, r.URL.RawQuery, req.query.Get("login_hint"))
 }
 
 func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
@@ -228,7 +228,7 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimSpace(r.PostForm.Get("username"))
 	i := slices.IndexFunc(p.cfg.Users, func(u User) bool { return strings.EqualFold(u.Username, name) })
 	if i < 0 || subtle.ConstantTimeCompare([]byte(p.cfg.Users[i].Password), []byte(r.PostForm.Get("password"))) != 1 {
-		p.form(w, http.StatusUnauthorized, req, raw, name)
+		p.form(w, http.StatusUnauthorized, raw, name)
 		return
 	}
 	if p.broken(AccessDenied) {
@@ -375,17 +375,18 @@ var page = template.Must(template.New("login").Parse(`<!DOCTYPE html>
 </html>
 `))
 
-// form shows the login form. The policy names the application's origin, since
-// browsers hold the redirect that follows the form against form-action.
-func (p *Provider) form(w http.ResponseWriter, status int, req request, raw, username string) {
+// form shows the login form. The policy has no form-action: browsers hold each
+// redirect that follows the form against it, and where the application leads on to
+// is not for a provider to know. Account-driven enrollment ends in Settings.
+func (p *Provider) form(w http.ResponseWriter, status int, raw, username string) {
 	sum := sha256.Sum256([]byte(style))
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; img-src data:; style-src 'sha256-%s'; form-action 'self' %s://%s; frame-ancestors 'none'; base-uri 'none'",
-		base64.StdEncoding.EncodeToString(sum[:]), req.target.Scheme, req.target.Host))
+	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; img-src data:; style-src 'sha256-%s'; frame-ancestors 'none'; base-uri 'none'",
+		base64.StdEncoding.EncodeToString(sum[:])))
 	w.WriteHeader(status)
 	page.Execute(w, map[string]any{ //nolint:errcheck // the client went away, nobody is left to tell
 		"Style": template.CSS(style), "Wrong": status == http.StatusUnauthorized,
