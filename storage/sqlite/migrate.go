@@ -62,11 +62,26 @@ func migrate(ctx context.Context, db *sql.DB) error {
 // even if its statements could run twice.
 type versions struct{ database.Store }
 
-// CreateVersionTable implements database.Store.
+// CreateVersionTable implements database.Store. Another process may have come
+// first; goose would wait a second and look again.
 func (v versions) CreateVersionTable(ctx context.Context, db database.DBTxConn) error {
+	var exists bool
+	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '"+versionTable+"')").Scan(&exists)
+	if err != nil || exists {
+		return err
+	}
 	if err := v.Store.CreateVersionTable(ctx, db); err != nil {
 		return err
 	}
-	_, err := db.ExecContext(ctx, "CREATE UNIQUE INDEX "+versionTable+"_version ON "+versionTable+" (version_id)")
+	_, err = db.ExecContext(ctx, "CREATE UNIQUE INDEX "+versionTable+"_version ON "+versionTable+" (version_id)")
+	return err
+}
+
+// Insert implements database.Store. Version 0 is the table itself.
+func (v versions) Insert(ctx context.Context, db database.DBTxConn, r database.InsertRequest) error {
+	if r.Version > 0 {
+		return v.Store.Insert(ctx, db, r)
+	}
+	_, err := db.ExecContext(ctx, "INSERT INTO "+versionTable+" (version_id, is_applied) VALUES (0, 1) ON CONFLICT DO NOTHING")
 	return err
 }

@@ -90,7 +90,10 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, write); err != nil {
+	if err = enter(ctx, write, o.BusyTimeout); err == nil {
+		err = migrate(ctx, write)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), write.Close())
 	}
 	w := &writer{db: write, secrets: secrets}

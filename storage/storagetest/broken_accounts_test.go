@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
@@ -40,8 +41,11 @@ func usesSession() hooks {
 
 // forgetsCodes takes a code that came again for one that was never given out.
 func forgetsCodes() hooks {
+	var mu sync.Mutex
 	redeemed := map[[32]byte]bool{}
 	return hooks{redeemCode: func(ctx context.Context, m *memory.Store, s enroll.CodeStep) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if redeemed[s.Code] {
 			return enroll.ErrGrant
 		}
@@ -69,8 +73,11 @@ func anyRefresher() hooks {
 
 // refreshOnce refuses a refresh token that comes again, and does no more.
 func refreshOnce() hooks {
+	var mu sync.Mutex
 	seen := map[[32]byte]bool{}
 	return hooks{refresh: func(ctx context.Context, m *memory.Store, s enroll.RefreshStep) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if seen[s.Refresh] {
 			return enroll.ErrGrant
 		}
@@ -158,12 +165,17 @@ func oneAttempt() hooks {
 
 // suspeternal keeps the tokens over a suspension, though it is enforced.
 func suspeternal() hooks {
+	var mu sync.Mutex
 	suspended := map[string]bool{}
 	h := hooks{suspendUser: func(ctx context.Context, m *memory.Store, user string, s bool) error {
+		mu.Lock()
+		defer mu.Unlock()
 		suspended[user] = s
 		return ctx.Err()
 	}}
 	h.tokenTicket = func(ctx context.Context, m *memory.Store, access [32]byte, now time.Time) (enroll.Ticket, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		t, err := m.TokenTicket(ctx, access, now)
 		if suspended[t.UserID] {
 			return enroll.Ticket{}, mdm.ErrSuspended
@@ -171,6 +183,8 @@ func suspeternal() hooks {
 		return t, err
 	}
 	h.grant = func(ctx context.Context, m *memory.Store, s enroll.GrantStep) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if suspended[s.UserID] {
 			return mdm.ErrSuspended
 		}
