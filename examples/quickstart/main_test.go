@@ -176,7 +176,7 @@ func TestAPortInUseFailsToListen(t *testing.T) {
 }
 
 func TestPlainWords(t *testing.T) {
-	for _, w := range []way{wayProfile, wayAccount, wayOAuth2, wayADDE} {
+	for _, w := range ways {
 		t.Run(string(w), func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			code := run(t.Context(), []string{"-once", "-addr", "127.0.0.1:0", "-data", dataDir(t), "-way", string(w)}, &stdout, &stderr)

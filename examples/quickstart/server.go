@@ -120,7 +120,7 @@ func (s *server) web(o options, authorities *authorities, worker *push.Worker) (
 		CookieKeys: [][]byte{cookieKey}, BaseURL: base, Organization: organization, Identifier: identifier + ".enroll",
 		Topic: topic, Roots: []*x509.Certificate{authorities.root()}, Clocks: o.clocks, Logger: s.log,
 		Account:          &enroll.AccountConfig{Store: s.store, Anchor: s.deviceCA.Anchor(), Method: o.way.method()},
-		DeviceEnrollment: &enroll.DeviceEnrollment{Groups: []string{deviceGroup}},
+		DeviceEnrollment: &enroll.DeviceEnrollment{Groups: []string{deviceGroup}, Families: o.way.families()},
 	})
 	if err != nil {
 		return nil, err

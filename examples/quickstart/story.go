@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
 	"github.com/enrollkit/enrollkit/jit"
+	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 	"github.com/enrollkit/enrollkit/storage"
 )
@@ -94,7 +96,15 @@ func (t *tale) download(ctx context.Context) error {
 		return err
 	}
 	t.done(detail{"user": t.user}, "jit")
-	ref, err := t.signedIn(ctx, "profile")
+	if err := t.person(ctx); err != nil {
+		return err
+	}
+	if t.way == wayDevice {
+		if err := t.choose(ctx); err != nil {
+			return fmt.Errorf("choosing Device Enrollment: %w", err)
+		}
+	}
+	ref, err := t.ticket(ctx, "profile")
 	if err != nil {
 		return err
 	}
@@ -106,6 +116,13 @@ func (t *tale) download(ctx context.Context) error {
 		return fmt.Errorf("the portal handed out a profile of another way than %s", t.way)
 	}
 	return t.received(raw, ref)
+}
+
+// choose lets the person choose Device Enrollment, on the page that says what the
+// company sees then. That is a ticket of its own.
+func (t *tale) choose(ctx context.Context) error {
+	_, err := t.phone.Safari.Submit(ctx, map[string]string{"way": string(mdm.WayDevice)})
+	return err
 }
 
 // settings is the way in that begins in Settings.
@@ -130,7 +147,10 @@ func (t *tale) settings(ctx context.Context) error {
 		return err
 	}
 	t.done(detail{"user": t.user}, "jit")
-	ref, err := t.signedIn(ctx, "token")
+	if err := t.person(ctx); err != nil {
+		return err
+	}
+	ref, err := t.ticket(ctx, "token")
 	if err != nil {
 		return err
 	}
@@ -145,18 +165,31 @@ func (t *tale) settings(ctx context.Context) error {
 	return t.received(account.Profile, ref)
 }
 
-// signedIn tells what a sign-in made of the person, and which ticket it issued.
-func (t *tale) signedIn(ctx context.Context, next string) (ref string, err error) {
+// person tells what a sign-in made of who signed in.
+func (t *tale) person(ctx context.Context) error {
+	after, err := t.store.State(ctx)
+	if err != nil {
+		return err
+	}
+	_, person, err := issued(t.before, after, t.user)
+	if err != nil {
+		return err
+	}
+	_, known := findUser(t.before, person.ID)
+	t.done(detail{"created": !known, "user": person.ID, "groups": groups(person), "managed_apple_account": person.ManagedAppleAccount}, "ticket")
+	return nil
+}
+
+// ticket tells which one the profile is for.
+func (t *tale) ticket(ctx context.Context, next string) (ref string, err error) {
 	after, err := t.store.State(ctx)
 	if err != nil {
 		return "", err
 	}
-	ticket, person, err := issued(t.before, after, t.user)
+	ticket, _, err := issued(t.before, after, t.user)
 	if err != nil {
 		return "", err
 	}
-	_, known := findUser(t.before, person.ID)
-	t.done(detail{"created": !known, "user": person.ID, "groups": groups(person), "managed_apple_account": person.ManagedAppleAccount}, "ticket")
 	t.done(detail{"ref": ticket.Ref}, next)
 	return ticket.Ref, nil
 }
@@ -209,13 +242,13 @@ func (t *tale) install(ctx context.Context) error {
 	return nil
 }
 
-// issued finds the ticket that came between two states, and whose it is.
+// issued finds the last ticket that came between two states, and whose it is.
 func issued(before, after storage.State, account string) (enroll.Ticket, jit.User, error) {
 	known := map[string]bool{}
 	for _, t := range before.Tickets {
 		known[t.ID] = true
 	}
-	for _, t := range after.Tickets {
+	for _, t := range slices.Backward(after.Tickets) {
 		if u, ok := findUser(after, t.UserID); ok && !known[t.ID] && strings.EqualFold(u.ManagedAppleAccount, account) {
 			return t, u, nil
 		}

@@ -70,6 +70,15 @@ func (w way) method() enroll.AccountMethod {
 // company sees and may do more.
 const deviceGroup = "engineering"
 
+// families are the kinds of device that discovery sends to account-driven Device
+// Enrollment; the others, if there are any, get User Enrollment.
+func (w way) families() []string {
+	if w != wayADDE {
+		return nil
+	}
+	return []string{string(discovery.IPhone), string(discovery.IPad)}
+}
+
 // domain is the mail domain of the people here.
 const domain = "example.com"
 
@@ -77,10 +86,10 @@ const domain = "example.com"
 // mounts the same handler on its domain's own web server.
 func openDiscovery(w way, portal *enroll.Portal, logger *slog.Logger) (*discovery.Handler, error) {
 	org := discovery.Organization{Domains: []string{domain}, BYOD: portal.AccountURL(false)}
-	if w == wayADDE {
-		org = discovery.Organization{
-			Domains: []string{domain}, ADDE: portal.AccountURL(true),
-			Families: map[discovery.Family]discovery.Version{discovery.IPhone: discovery.ADDE, discovery.IPad: discovery.ADDE},
+	if families := w.families(); families != nil {
+		org.BYOD, org.ADDE, org.Families = "", portal.AccountURL(true), map[discovery.Family]discovery.Version{}
+		for _, f := range families {
+			org.Families[discovery.Family(f)] = discovery.ADDE
 		}
 	}
 	return discovery.New(discovery.Config{Organizations: []discovery.Organization{org}, Logger: logger})

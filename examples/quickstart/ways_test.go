@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,7 @@ func TestEveryWay(t *testing.T) {
 		{wayAccount, []string{"15.8", "17.6", "18.6", "26.1"}, map[string]int{"discovery": 1, "MachineInfo": 2}},
 		{wayOAuth2, []string{"16.7", "17.6", "18.6", "26.1"}, map[string]int{"discovery": 1, "MachineInfo": 2}},
 		{wayADDE, []string{"17.6", "18.6", "26.1"}, map[string]int{"discovery": 1, "MachineInfo": 2}},
+		{wayDevice, []string{"15.8", "17.6", "18.6", "26.1"}, nil},
 	} {
 		for _, ios := range c.ios {
 			t.Run(fmt.Sprintf("%s on %s", c.way, ios), func(t *testing.T) {
@@ -103,10 +105,15 @@ func TestEveryWay(t *testing.T) {
 				require.Len(t, state["users"], 1)
 				require.Len(t, state["enrollments"], 2)
 				require.NotContains(t, fmt.Sprint(state), "Bearer")
-				for i, e := range state["enrollments"] {
+				ownership := "personal"
+				if c.way == wayADDE || c.way == wayDevice {
+					ownership = "company"
+				}
+				for _, e := range state["enrollments"] {
 					require.Equal(t, "enrolled", e["state"])
-					require.Equal(t, "enrolled", state["tickets"][i]["state"])
-					require.EqualValues(t, 1, state["tickets"][i]["downloads"])
+					i := slices.IndexFunc(state["tickets"], func(k map[string]any) bool { return k["ref"] == e["ticket"] })
+					ticket := state["tickets"][i]
+					require.Equal(t, []any{"enrolled", ownership, 1.0}, []any{ticket["state"], ticket["ownership"], ticket["downloads"]})
 				}
 
 				o.user = "bob@example.com"
@@ -129,7 +136,7 @@ func TestEveryWay(t *testing.T) {
 func TestOnceByEveryWay(t *testing.T) {
 	for _, c := range [][]string{
 		{"-ios", "18.6"}, {"-ios", "26.1"}, {"-ios", "17.6", "-way", "account"}, {"-ios", "26.1", "-way", "oauth2"},
-		{"-ios", "18.6", "-way", "adde"},
+		{"-ios", "18.6", "-way", "adde"}, {"-ios", "26.1", "-way", "device"},
 	} {
 		t.Run(strings.Join(c, " "), func(t *testing.T) {
 			dir := dataDir(t)
@@ -182,6 +189,7 @@ func TestAWayThatAVersionLacks(t *testing.T) {
 		{"15.8", "oauth2", "alice", "challenge", "403"},
 		{"16.7", "adde", "alice", "discovery", "mdm-adde"},
 		{"18.6", "adde", "bob", "signin", "403"},
+		{"18.6", "device", "bob", "ticket", "Device Enrollment"},
 	} {
 		t.Run(c.ios+" "+c.way+" "+c.user, func(t *testing.T) {
 			code, lines := runJSON(t, "-once", "-data", dataDir(t), "-ios", c.ios, "-way", c.way, "-user", c.user+"@example.com")
