@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"github.com/enrollkit/enrollkit/internal/seal"
@@ -159,13 +160,13 @@ func (w *writer) runAll(t *tx, group []*step) error {
 			continue
 		}
 		if len(group) == 1 {
-			st.err = st.run(t)
+			st.err = attempt(st, t)
 			return st.err
 		}
 		if _, err := t.exec("SAVEPOINT step"); err != nil {
 			return err
 		}
-		if st.err = st.run(t); st.err != nil {
+		if st.err = attempt(st, t); st.err != nil {
 			if _, err := t.exec("ROLLBACK TO step"); err != nil {
 				return fmt.Errorf("another step of the same transaction broke it: %w", err)
 			}
@@ -175,6 +176,17 @@ func (w *writer) runAll(t *tx, group []*step) error {
 		}
 	}
 	return nil
+}
+
+// attempt runs one step. A panic would be another caller's, and leave everybody
+// waiting; it is an error of the step that it is in.
+func attempt(st *step, t *tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("sqlite: panic in a step: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return st.run(t)
 }
 
 // begin starts a transaction that may write, on a fresh connection if need be.

@@ -120,7 +120,7 @@ func TestAStepThatFailsIsUndoneAlone(t *testing.T) {
 	s := openTest(t, Options{})
 	release := held(t, s)
 	refused := errors.New("refused")
-	names := []string{"a", "wrong", "b", "broken", "c"}
+	names := []string{"a", "wrong", "b", "broken", "c", "panics", "d"}
 	errs := map[string]chan error{}
 	for i, name := range names {
 		errs[name] = make(chan error, 1)
@@ -132,6 +132,8 @@ func TestAStepThatFailsIsUndoneAlone(t *testing.T) {
 				switch name {
 				case "wrong":
 					return refused
+				case "panics":
+					panic("a mistake of ours")
 				case "broken":
 					_, err := t.exec(`INSERT INTO suspended_users (user_id) VALUES (NULL)`)
 					return err
@@ -148,11 +150,15 @@ func TestAStepThatFailsIsUndoneAlone(t *testing.T) {
 			require.ErrorIs(t, err, refused)
 		case "broken":
 			require.ErrorContains(t, err, "NOT NULL")
+		case "panics":
+			require.ErrorContains(t, err, "a mistake of ours")
 		default:
 			require.NoError(t, err)
 		}
 	}
-	require.Equal(t, []string{"a", "b", "c"}, stored(t, s))
+	require.Equal(t, []string{"a", "b", "c", "d"}, stored(t, s))
+	require.ErrorContains(t, s.writer.do(t.Context(), func(*tx) error { panic("alone") }), "alone")
+	require.NoError(t, s.writer.do(t.Context(), suspend("e")))
 }
 
 func TestACallerThatGivesUp(t *testing.T) {
