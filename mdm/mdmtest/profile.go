@@ -3,6 +3,8 @@ package mdmtest
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 
 	"github.com/enrollkit/enrollkit/internal/plist"
@@ -17,16 +19,16 @@ type EnrollmentProfile struct {
 	// EnrollmentMode and AssignedManagedAppleID are of the account-driven ways.
 	EnrollmentMode, AssignedManagedAppleID string
 	// AccessRights are of Device Enrollment; 0 for none.
-	AccessRights     int
-	Topic            string
-	ServerURL        string
-	CheckInURL       string
-	SignMessage      bool
-	SCEP             SCEP
-	MDMPayloadKeys   []string
-	TopLevelKeys     []string
-	PayloadTypes     []string
-	IdentityCertUUID string
+	AccessRights int
+	Topic        string
+	ServerURL    string
+	CheckInURL   string
+	SignMessage  bool
+	SCEP         SCEP
+	// The keys of the MDM payload and of the top level are sorted; the types of
+	// all payloads are in their order.
+	MDMPayloadKeys, TopLevelKeys, PayloadTypes []string
+	IdentityCertUUID                           string
 }
 
 // SCEP is what the profile says about the identity.
@@ -93,9 +95,7 @@ func ParseEnrollmentProfile(content []byte) (*EnrollmentProfile, error) {
 		return nil, fmt.Errorf("mdmtest: profile: %w", err)
 	}
 	p := &EnrollmentProfile{Identifier: text(top, "PayloadIdentifier"), Organization: text(top, "PayloadOrganization")}
-	for k := range top {
-		p.TopLevelKeys = append(p.TopLevelKeys, k)
-	}
+	p.TopLevelKeys = slices.Sorted(maps.Keys(top))
 	if text(top, "PayloadType") != "Configuration" {
 		return nil, errors.New("mdmtest: PayloadType of the profile is not Configuration")
 	}
@@ -105,9 +105,7 @@ func ParseEnrollmentProfile(content []byte) (*EnrollmentProfile, error) {
 		p.PayloadTypes = append(p.PayloadTypes, kind)
 		switch kind {
 		case "com.apple.mdm":
-			for k := range payload {
-				p.MDMPayloadKeys = append(p.MDMPayloadKeys, k)
-			}
+			p.MDMPayloadKeys = slices.Sorted(maps.Keys(payload))
 			p.ManagedAppleID = text(payload, "ManagedAppleID")
 			p.EnrollmentMode = text(payload, "EnrollmentMode")
 			p.AssignedManagedAppleID = text(payload, "AssignedManagedAppleID")
@@ -131,6 +129,12 @@ func ParseEnrollmentProfile(content []byte) (*EnrollmentProfile, error) {
 	}
 	if p.Topic == "" || p.ServerURL == "" || !identities[p.IdentityCertUUID] {
 		return nil, errors.New("mdmtest: the profile lacks Topic, ServerURL or the identity it names")
+	}
+	if p.AccessRights < 0 {
+		return nil, errors.New("mdmtest: AccessRights is out of range")
+	}
+	if !slices.Contains([]int{1024, 2048, 4096}, p.SCEP.Keysize) {
+		return nil, fmt.Errorf("mdmtest: Keysize %d is not 1024, 2048 or 4096", p.SCEP.Keysize)
 	}
 	return p, nil
 }
@@ -164,12 +168,16 @@ func text(dict map[string]any, key string) string {
 	return s
 }
 
+// number is an integer from 0 to 2³¹-1, or -1 for another one.
 func number(dict map[string]any, key string, missing int) int {
 	switch n := dict[key].(type) {
 	case uint64:
-		return int(n)
+		if n <= math.MaxInt32 {
+			return int(n)
+		}
+		return -1
 	case int64:
-		return int(n)
+		return -1 // negative, or it would be of the other type
 	}
 	return missing
 }
