@@ -59,7 +59,8 @@ type RefreshStep struct {
 }
 
 var (
-	// ErrSessionUsed: the web session handed back before.
+	// ErrSessionUsed: the web session handed back before, or its access token was
+	// granted before.
 	ErrSessionUsed = errors.New("enroll: web session was used before")
 	// ErrAnotherPerson: who signed in is not the person of the enrollment.
 	ErrAnotherPerson = errors.New("enroll: another person's enrollment")
@@ -79,7 +80,8 @@ var (
 type AccountStore interface {
 	// Grant ends the web session and records the grant: with a Ticket as
 	// TicketStore.IssueTicket does (superseding nothing), else for the
-	// enrollment of EnrollmentID. Errors: ErrSessionUsed; mdm.ErrSuspended;
+	// enrollment of EnrollmentID. Errors: ErrSessionUsed, also for an access
+	// token that is known, in force or not; mdm.ErrSuspended;
 	// without a Ticket mdm.ErrUnknownEnrollment, mdm.ErrEnded, or
 	// ErrAnotherPerson when the enrollment is not UserID's. A refused session
 	// may hand back yet.

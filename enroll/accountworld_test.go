@@ -81,6 +81,60 @@ type accountWorld struct {
 	plan []command.Command
 	// domain is the web site of example.com.
 	domain http.Handler
+	// also is another server that the phones reach, if there is one.
+	also *httptest.Server
+	mu   sync.Mutex
+	told []told
+}
+
+// told is what a device was answered.
+type told struct {
+	path   string
+	status int
+	header http.Header
+	body   string
+}
+
+// teller notes an answer.
+type teller struct {
+	http.ResponseWriter
+	told
+}
+
+func (w *teller) WriteHeader(status int) {
+	w.status, w.header = status, w.Header().Clone()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *teller) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	w.body += string(b)
+	return w.ResponseWriter.Write(b)
+}
+
+// ServeHTTP notes what is answered.
+func (a *accountWorld) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	t := &teller{w, told{path: r.URL.Path}}
+	a.mux.ServeHTTP(t, r)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.told = append(a.told, t.told)
+}
+
+// last is the last answer to a path that begins so.
+func (a *accountWorld) last(prefix string) told {
+	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := len(a.told) - 1; i >= 0; i-- {
+		if strings.HasPrefix(a.told[i].path, prefix) {
+			return a.told[i]
+		}
+	}
+	require.Fail(a.t, "nobody asked for", prefix)
+	return told{}
 }
 
 // stores are those that everything is told over.
@@ -129,7 +183,7 @@ func newAccountWorldOn(t testing.TB, kept storage.Store, edit ...func(*enroll.Co
 	signer, root := newSigner(t, a.clock.Now)
 	a.roots = x509.NewCertPool()
 	a.roots.AddCert(root)
-	a.server = httptest.NewTLSServer(a.mux)
+	a.server = httptest.NewTLSServer(a)
 	t.Cleanup(a.server.Close)
 
 	a.config = enroll.Config{
@@ -221,7 +275,13 @@ func (a *accountWorld) devicePhone(edit ...func(*mdmtest.Config)) *mdmtest.Phone
 
 func (a *accountWorld) judged(kind appleschema.Enrollment, edit []func(*mdmtest.Config)) *mdmtest.Phone {
 	a.t.Helper()
-	judge := &schematest.Transport{T: a.t, Base: a.transport()}
+	here := a.transport()
+	judge := &schematest.Transport{T: a.t, Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+		if a.also != nil && strings.HasPrefix(r.URL.String(), a.also.URL+"/") {
+			return a.also.Client().Transport.RoundTrip(r)
+		}
+		return here.RoundTrip(r)
+	})}
 	cfg := mdmtest.Config{
 		Transport: judge, Roots: a.roots, Now: a.clock.Now, OSVersion: "26.1", Product: "iPhone17,2",
 		Account: mdmtest.AccountConfig{Device: a.builtIn, DomainURL: func(string) string { return a.server.URL }},

@@ -104,6 +104,7 @@ func (p *Portal) external(ctx context.Context, token string) (GrantStep, jit.Use
 		return GrantStep{}, jit.User{}, fmt.Errorf("enroll: external token: %w", err)
 	}
 	now := p.now()
+	expires = expires.UTC().Truncate(time.Microsecond)
 	if !expires.After(now) {
 		return GrantStep{}, jit.User{}, ErrToken
 	}
@@ -116,7 +117,7 @@ func (p *Portal) external(ctx context.Context, token string) (GrantStep, jit.Use
 	}
 	access := sha256.Sum256([]byte(token))
 	return GrantStep{
-		Session: sha256.Sum256(append([]byte("external "), access[:]...)), SessionExpires: expires.UTC(),
-		UserID: u.ID, Tokens: Tokens{Access: access, AccessExpires: expires.UTC()}, At: now,
+		Session: sha256.Sum256(append([]byte("external "), access[:]...)), SessionExpires: expires,
+		UserID: u.ID, Tokens: Tokens{Access: access, AccessExpires: expires}, At: now,
 	}, u, nil
 }

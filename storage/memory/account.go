@@ -111,7 +111,7 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 		return err
 	}
 	at := stamp(d.At)
-	if expires, used := s.webSessions[d.Session]; used && at.Before(expires) {
+	if expires, used := s.webSessions[d.Session]; used && at.Before(expires) || d.Code == nil && s.access[d.Tokens.Access] != nil {
 		return enroll.ErrSessionUsed
 	}
 	if s.suspended[d.UserID] {

@@ -94,7 +94,13 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		known := false
+		if d.Code == nil {
+			if _, err := t.get(`SELECT EXISTS (SELECT 1 FROM tokens WHERE access = ?)`, args{d.Tokens.Access[:]}, &known); err != nil {
+				return err
+			}
+		}
+		if n == 0 || known {
 			return enroll.ErrSessionUsed
 		}
 		if out, err := t.suspended(d.UserID); err != nil || out {

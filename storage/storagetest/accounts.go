@@ -26,6 +26,8 @@ func accountClauses() []clause[Devices] {
 			access token leads to it.`, check: grantIssues},
 		{name: "a web session hands back once", rule: `A second Grant of a web session is ErrSessionUsed, whoever it is for,
 			until SessionExpires.`, check: grantOnce},
+		{name: "an access token is granted once", rule: `Grant of an access token that is known is ErrSessionUsed, in force or
+			not: another server's may come again when it has expired here.`, check: grantKnown},
 		{name: "a refused sign-in leaves its web session", rule: `Grant is mdm.ErrSuspended for a suspended user, and without
 			a Ticket mdm.ErrUnknownEnrollment, mdm.ErrEnded or ErrAnotherPerson; nothing is stored, and the session may
 			hand back yet.`, check: grantRefused},
@@ -186,6 +188,25 @@ func grantOnce(w *world[Devices]) {
 	}
 	s.over("b", last, "of a Grant that was refused")
 	s.inForce("a", "t-a", last, "of the first Grant")
+}
+
+func grantKnown(w *world[Devices]) {
+	s := tellAccounts(w)
+	p := s.enrolledAccount("p", "u1", start)
+	expired := againOf("expired", "u1", p.id, start)
+	expired.Tokens.AccessExpires = start.Add(time.Minute)
+	s.ok(s.a.Grant(s.ctx, expired), "Grant")
+	at := start.Add(time.Hour)
+	for _, token := range []string{"p", "expired"} {
+		again := againOf("another session "+token, "u1", p.id, at)
+		again.Tokens.Access = id(token)
+		s.refused(enroll.ErrSessionUsed, "Grant of a token that is known", func() error { return s.a.Grant(s.ctx, again) })
+		again = grantOf("another ticket "+token, "u1", at)
+		again.Tokens.Access = id(token)
+		s.refused(enroll.ErrSessionUsed, "Grant of a token that is known, with a ticket", func() error { return s.a.Grant(s.ctx, again) })
+	}
+	s.idles(p, "p", at, "that was granted once")
+	s.locked(p, "expired", at, "that has expired")
 }
 
 func grantRefused(w *world[Devices]) {
