@@ -95,6 +95,7 @@ type tab struct {
 	errors   []string   // of the console
 	foreign  []string   // requests to others
 	loaded   []string   // files
+	handed   []string   // addresses to which web sessions were handed back
 	refusals bool       // the console may tell of a 4xx
 }
 
@@ -110,7 +111,7 @@ func (c *chromium) open(t *testing.T, l look) *tab {
 	call(b, network.Enable, network.EnableParams{})
 	call(b, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: l.agent, AcceptLanguage: "en"})
 	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: l.width, Height: l.height, DeviceScaleFactor: 2, Mobile: l.touch})
-	call(b, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: l.touch})
+	call(b, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: l.touch, MaxTouchPoints: 5})
 	_, err := chromedp.CallBrowser(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllowAndName, BrowserContextID: chromedp.FromContext(ctx).BrowserContextID,
 		DownloadPath: b.downloads, EventsEnabled: &yes,
@@ -147,7 +148,11 @@ func (b *tab) event(e any) {
 			b.errors = append(b.errors, e.Entry.Text+" "+e.Entry.URL)
 		}
 	case *network.EventRequestWillBeSent:
-		if u, err := url.Parse(e.Request.URL); err != nil || u.Host != b.q.Base.Host && u.Scheme != "data" {
+		u, err := url.Parse(e.Request.URL)
+		switch {
+		case err == nil && u.Scheme == handBack:
+			b.handed = append(b.handed, e.Request.URL)
+		case err != nil || u.Host != b.q.Base.Host && u.Scheme != "data":
 			b.foreign = append(b.foreign, e.Request.URL)
 		}
 	case *browser.EventDownloadProgress:
@@ -198,7 +203,7 @@ func (b *tab) press(ctx context.Context, css string) error {
 		const found = [...document.querySelectorAll(%q)].filter((e) => e.checkVisibility());
 		if (found.length !== 1) return [found.length];
 		found[0].scrollIntoView({ block: 'center', behavior: 'instant' });
-		const box = found[0].getBoundingClientRect();
+		const box = found[0].getClientRects()[0]; // of a link that is broken into lines, the first
 		return [box.x + box.width / 2, box.y + box.height / 2];
 	})()`, css))
 	if err != nil {
