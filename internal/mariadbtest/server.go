@@ -1,9 +1,11 @@
-// Package mariadbtest runs a private MariaDB server for tests: in a directory of
-// its own, on a Unix socket, as a user without rights when the tests run as
-// root, and stopped when the tests end, however they end.
+// Package mariadbtest starts private MariaDB servers for tests, from the
+// programs that a distribution installs: in a directory of their own, on a Unix
+// socket in it, under an unprivileged user, and without a trace after Stop. A
+// server ends with the process that started it, however that ends.
 package mariadbtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,56 +14,94 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"testing"
 	"time"
 )
 
-// ErrMissing: MariaDB's server is not installed, or cannot run here.
-var ErrMissing = errors.New("mariadbtest: MariaDB's server (Debian's mariadb-server) is missing")
+// ErrMissing: the programs of MariaDB are not installed.
+var ErrMissing = errors.New("mariadbtest: no mariadbd and mariadb-install-db in PATH or /usr/sbin (Debian: apt-get install mariadb-server)")
 
-// shared names the socket of a running server to a child of the process that
-// started it.
-const shared = "MARIADBTEST_SOCKET"
-
-// prefix is what the names of a User's databases begin with.
-const prefix = "enroll_"
-
-// Server is a running MariaDB server.
-type Server struct {
-	dir    string // empty: another process has started it
-	socket string
-
-	keeper *exec.Cmd
-	tell   io.WriteCloser // to the keeper
+// Options are the settings of a server.
+type Options struct {
+	// NoSync makes commits fast and a crash of the machine fatal. It is for tests
+	// that ask whether answers are right, and for none that measures the server.
+	// What was committed survives Crash.
+	NoSync bool
+	// Settings are further ones, such as max_connections.
+	Settings map[string]string
 }
 
-// Start makes and starts a server. In a child of the process that has started
-// one it returns that. It is ErrMissing where there can be none. The server keeps
-// every commit on its disk, and is otherwise set as no store would like it, so
-// that a store has to say what it needs.
-func Start() (*Server, error) {
-	if socket := os.Getenv(shared); socket != "" {
-		return &Server{socket: socket}, nil
+// Server is a running server.
+type Server struct {
+	options Options
+	dir     string // the owner of all below; empty when another process has started it
+	socket  string
+	server  string // the program
+	user    *account
+
+	cmd   *exec.Cmd
+	stdin io.WriteCloser // the server ends when it closes
+}
+
+// Start starts a server without databases. The error is ErrMissing when there
+// is no MariaDB on this machine. Its settings are the defaults of the server, or
+// worse, so that a store has to ask for what it needs.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	server, err := program("mariadbd")
+	if err != nil {
+		return nil, err
 	}
 	install, err := program("mariadb-install-db")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := program("mariadbd"); err != nil {
-		return nil, err
-	}
-	dir, err := newDir()
+	user, err := unprivileged()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, socket: filepath.Join(dir, "s")}
-	if err := s.install(install); err != nil {
+	dir, err := makeDir(o)
+	if err != nil {
+		return nil, fmt.Errorf("mariadbtest: %w", err)
+	}
+	s := &Server{options: o, dir: dir, socket: filepath.Join(dir, "s"), server: server, user: user}
+	if err := s.create(ctx, install); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := s.Run(); err != nil {
+	if err := s.run(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return s, os.Setenv(shared, s.socket)
+	return s, nil
+}
+
+// At is the server on a socket, which another process has started and stops.
+func At(socket string) *Server { return &Server{socket: socket} }
+
+// StartTest starts a server that is stopped when the test ends. When MariaDB is
+// missing the test is skipped, and fails with CI=true.
+func StartTest(t testing.TB, o Options) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), o)
+	if errors.Is(err, ErrMissing) {
+		Missing(t)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Missing skips a test because there is no MariaDB, or fails it with CI=true.
+func Missing(t testing.TB) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(ErrMissing)
+	}
+	t.Skipf("SKIPPED: NOT TESTED is storage in MySQL and MariaDB: %v", ErrMissing)
 }
 
 // program finds a program, also where only root's PATH leads.
@@ -71,166 +111,192 @@ func program(name string) (string, error) {
 			return found, nil
 		}
 	}
-	return "", fmt.Errorf("%w: no %s", ErrMissing, name)
+	return "", ErrMissing
 }
 
-// newDir makes the server's directory. The path of a socket has to be short.
-func newDir() (string, error) {
-	dir, err := os.MkdirTemp("", "mariadb")
-	if err == nil && len(dir) > 90 {
-		if err := os.Remove(dir); err != nil {
-			return "", err
+// makeDir makes the server's directory. Not below the directory of a test: that
+// is closed to the other user. The path of a socket has to be short anyway.
+func makeDir(o Options) (string, error) {
+	base := os.TempDir()
+	if memory := inMemory(); o.NoSync && memory != "" {
+		base = memory
+	} else if len(base) > 80 {
+		base = "/tmp"
+	}
+	return os.MkdirTemp(base, "mariadb")
+}
+
+// command is a program of MariaDB, run by its user.
+func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // programs of a fixed name
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+s.dir)
+	s.user.run(cmd)
+	return cmd
+}
+
+// datadir are the settings that making the database and running it share.
+func (s *Server) datadir() []string {
+	args := []string{"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--innodb-log-file-size=32M"}
+	if s.options.NoSync {
+		args = append(args, "--innodb-flush-method=nosync")
+	}
+	return args
+}
+
+// create makes the database, and a user who may do everything with databases
+// whose names begin with "enroll_", and nothing else.
+func (s *Server) create(ctx context.Context, install string) error {
+	if s.user != nil {
+		if err := os.Chown(s.dir, int(s.user.uid), int(s.user.gid)); err != nil {
+			return fmt.Errorf("mariadbtest: %w", err)
 		}
-		dir, err = os.MkdirTemp("/tmp", "mariadb") //nolint:usetesting // there is no test to ask
 	}
-	return dir, err
-}
-
-// defaults are the settings of the server.
-func (s *Server) defaults() []string {
-	return []string{
-		"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--innodb-log-file-size=32M",
-	}
-}
-
-func (s *Server) install(program string) error {
-	if err := give(s.dir); err != nil {
-		return err
-	}
-	cmd := exec.Command(program, append(s.defaults(), "--auth-root-authentication-method=normal", "--skip-test-db")...) //nolint:gosec,noctx // it ends by itself
-	if err := demote(cmd); err != nil {
-		return err
-	}
-	cmd.Dir = s.dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("mariadbtest: make a data directory: %w: %s", err, out)
-	}
-	init := "CREATE USER enroll@localhost;\nGRANT ALL ON `" + strings.ReplaceAll(prefix, "_", `\_`) + "%`.* TO enroll@localhost;\n"
-	return os.WriteFile(filepath.Join(s.dir, "init.sql"), []byte(init), 0o644) //nolint:gosec // the server's user reads it
-}
-
-// keeper runs the server until it is told otherwise, or its input ends because
-// the tests are gone. Then it takes the directory along.
-const keeper = `
-dir=$1; shift
-"$@" </dev/null >>"$dir/log" 2>&1 &
-server=$!
-if read -r how; then
-	case $how in
-	crash) kill -9 $server ;;
-	*) kill $server ;;
-	esac
-	wait $server
-else
-	kill $server
-	wait $server
-	rm -rf "$dir"/*
-fi
-`
-
-// Run starts the server again after Stop or Crash.
-func (s *Server) Run() error {
-	server, err := program("mariadbd")
+	out, err := s.command(ctx, install, append(s.datadir(), "--auth-root-authentication-method=normal", "--skip-test-db")...).CombinedOutput()
 	if err != nil {
-		return err
+		return fmt.Errorf("mariadbtest: mariadb-install-db: %w\n%s", err, out)
 	}
-	args := append([]string{"-c", keeper, "keeper", s.dir, server}, s.defaults()...)
-	args = append(args,
-		"--socket="+s.socket, "--pid-file="+filepath.Join(s.dir, "pid"), "--skip-networking",
-		"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=256M", "--max-connections=400",
-		// As no store would like it.
-		"--sql-mode=", "--character-set-server=latin1", "--collation-server=latin1_swedish_ci", "--default-time-zone=+05:30",
-		"--transaction-isolation=SERIALIZABLE",
-	)
-	if _, err := os.Stat(filepath.Join(s.dir, "init.sql")); err == nil {
-		args = append(args, "--init-file="+filepath.Join(s.dir, "init.sql"))
-	}
-	cmd := exec.Command("/bin/sh", args...) //nolint:gosec,noctx // Stop ends it
-	if err := demote(cmd); err != nil {
-		return err
-	}
-	cmd.Dir = s.dir
-	if s.tell, err = cmd.StdinPipe(); err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
+	const init = "CREATE USER IF NOT EXISTS enroll@localhost;\nGRANT ALL ON `enroll\\_%`.* TO enroll@localhost;\n"
+	if err := os.WriteFile(filepath.Join(s.dir, "init.sql"), []byte(init), 0o644); err != nil { //nolint:gosec // for the other user
 		return fmt.Errorf("mariadbtest: %w", err)
-	}
-	s.keeper = cmd
-	if err := s.wait(); err != nil {
-		log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-		return errors.Join(fmt.Errorf("mariadbtest: %w: %s", err, log), s.end("crash"))
-	}
-	// It runs once.
-	if err := os.Remove(filepath.Join(s.dir, "init.sql")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
 	}
 	return nil
 }
 
-// wait returns when the server answers.
-func (s *Server) wait() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+// watched runs the server until a line on standard input says how it ends. When
+// nobody holds that open any more, that is, when the test process is gone, it
+// ends too, and takes its directory along.
+const watched = `
+"$@" </dev/null & server=$!
+if read -r how; then
+	if [ "$how" = crash ]; then kill -KILL "$server"; else kill "$server"; fi
+	wait "$server"
+else
+	kill -KILL "$server"
+	wait "$server"
+	rm -rf ./*
+fi 2>/dev/null`
+
+// run starts the server and waits until it answers.
+func (s *Server) run(ctx context.Context) error {
+	args := append([]string{"-c", watched, "sh", s.server}, s.datadir()...)
+	args = append(args, "--socket="+s.socket, "--pid-file="+filepath.Join(s.dir, "pid"), "--skip-networking", "--init-file="+filepath.Join(s.dir, "init.sql"))
+	settings := map[string]string{
+		"max_connections": "400", "innodb_buffer_pool_size": "256M",
+		// What a store has to say otherwise for its sessions.
+		"sql_mode": "", "character_set_server": "latin1", "collation_server": "latin1_swedish_ci", "default_time_zone": "+05:30",
+		"transaction_isolation": "SERIALIZABLE",
+	}
+	for name, value := range s.options.Settings {
+		settings[name] = value
+	}
+	for name, value := range settings {
+		args = append(args, "--"+name+"="+value)
+	}
+	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("mariadbtest: %w", err)
+	}
+	defer log.Close()
+	// The server outlives the call, and ends by its standard input.
+	cmd := s.command(context.WithoutCancel(ctx), "/bin/sh", args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if s.stdin, err = cmd.StdinPipe(); err != nil {
+		return fmt.Errorf("mariadbtest: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("mariadbtest: %w", err)
+	}
+	s.cmd = cmd
+	if err := s.ready(ctx); err != nil {
+		return errors.Join(err, s.end("crash"))
+	}
+	return nil
+}
+
+// ready waits until the server greets who connects.
+func (s *Server) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", s.socket)
+		err := s.greeted(ctx)
 		if err == nil {
-			// It greets when it is ready.
-			err = conn.SetReadDeadline(time.Now().Add(time.Minute))
-			if err == nil {
-				_, err = io.ReadFull(conn, make([]byte, 5))
-			}
-			return errors.Join(err, conn.Close())
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the server does not answer: %w", err)
+			return fmt.Errorf("mariadbtest: the server does not answer: %w: %w\n%s", ctx.Err(), err, s.Log())
 		case <-tick.C:
 		}
 	}
 }
 
-// DSN names a database of the server to github.com/go-sql-driver/mysql, for a
-// user who may do everything with it and nothing else. The name must begin with
-// that of Database.
-func (s *Server) DSN(database string) string {
-	return "enroll@unix(" + s.socket + ")/" + database
+func (s *Server) greeted(ctx context.Context) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", s.socket)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	_, err = io.ReadFull(conn, make([]byte, 5))
+	return errors.Join(err, conn.Close())
 }
 
-// AdminDSN is for who may do everything with the server.
-func (s *Server) AdminDSN() string {
-	return "root@unix(" + s.socket + ")/"
+// DSN is the address of a database, which need not be there, for a user who may
+// do everything with databases whose names begin with "enroll_", and nothing
+// else.
+func (s *Server) DSN(database string) string { return "enroll@unix(" + s.socket + ")/" + database }
+
+// AdminDSN is the address of the server for who may do everything.
+func (s *Server) AdminDSN() string { return "root@unix(" + s.socket + ")/" }
+
+// Socket is where the server listens.
+func (s *Server) Socket() string { return s.socket }
+
+func (s *Server) logFile() string { return filepath.Join(s.dir, "log") }
+
+// Log is what the server has logged.
+func (s *Server) Log() string {
+	b, err := os.ReadFile(s.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(bytes.ToValidUTF8(b, []byte("?")))
 }
 
-// Database is a name for a database that the user of DSN may make.
-func Database(suffix string) string { return prefix + suffix }
+// Crash ends the server at once: connections break, nothing is written any
+// more, and the next start recovers from the log.
+func (s *Server) Crash() error {
+	if s.cmd == nil {
+		return errors.New("mariadbtest: the server does not run")
+	}
+	return s.end("crash")
+}
 
-// Crash kills the server, as if its process had died. Run starts it again.
-func (s *Server) Crash() error { return s.end("crash") }
+// Restart starts the server again after Crash.
+func (s *Server) Restart(ctx context.Context) error { return s.run(ctx) }
 
-// Stop ends the server as its operator would. Run starts it again.
-func (s *Server) Stop() error { return s.end("stop") }
-
+// end tells how the server is to end and waits for that.
 func (s *Server) end(how string) error {
-	if s.keeper == nil {
+	if s.cmd == nil {
 		return nil
 	}
-	_, err := io.WriteString(s.tell, how+"\n")
+	_, err := io.WriteString(s.stdin, how+"\n")
+	waited := s.cmd.Wait()
+	s.cmd = nil
 	var exit *exec.ExitError
-	if waited := s.keeper.Wait(); !errors.As(waited, &exit) { // the server's own code is of no interest
-		err = errors.Join(err, waited)
+	if errors.As(waited, &exit) { // how it exits does not matter any more
+		waited = nil
 	}
-	s.keeper = nil
-	return err
+	return errors.Join(err, waited)
 }
 
-// Close stops the server and removes what it had, unless another process has
-// started it.
-func (s *Server) Close() error {
+// Stop ends the server and removes its directory.
+func (s *Server) Stop() error {
 	if s.dir == "" {
 		return nil
 	}
-	return errors.Join(s.Crash(), os.Unsetenv(shared), os.RemoveAll(s.dir)) // nothing of it is needed any more
+	return errors.Join(s.end("crash"), os.RemoveAll(s.dir))
 }

@@ -325,11 +325,11 @@ func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) erro
 // TokenUpdate implements mdm.Store. Any but the first one reads the device and
 // writes its row, as long as the device is still the one that was read.
 func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enrollment, error) {
-	token, err := seal(u.EnrollmentID, u.Token)
+	token, err := s.secrets.Seal(u.Token, sealedToken, u.EnrollmentID)
 	if err != nil {
 		return mdm.Enrollment{}, err
 	}
-	magic, err := seal(u.EnrollmentID, []byte(u.PushMagic))
+	magic, err := s.secrets.Seal([]byte(u.PushMagic), sealedMagic, u.EnrollmentID)
 	if err != nil {
 		return mdm.Enrollment{}, err
 	}
@@ -421,6 +421,10 @@ func (t *tx) enroll(d device, plan []mdm.Command, at time.Time) error {
 	adding := make([]queued, len(plan))
 	for i, c := range plan {
 		adding[i] = queued{Command: c, enrollment: d.enrollment}
+		adding[i].EnrollmentID = d.bound.ID
+		if err := adding[i].sealPayload(t.secrets); err != nil {
+			return err
+		}
 	}
 	_, err := t.queue(adding)
 	return err

@@ -13,6 +13,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/enrollkit/enrollkit/storage"
 )
 
 //go:embed migrations/*.sql
@@ -24,18 +26,6 @@ const (
 	versionTable = "enrollkit_schema"
 	lockTable    = "enrollkit_schema_lock"
 )
-
-// SchemaError is a database that a newer version of this package has used.
-type SchemaError struct {
-	// Found is the version of the database's schema, Known the highest one
-	// that this program can work with.
-	Found, Known int64
-}
-
-// Error implements error.
-func (e *SchemaError) Error() string {
-	return fmt.Sprintf("schema version %d is newer than %d, the newest that this program knows: run the newer program, or restore the backup made before it first ran", e.Found, e.Known)
-}
 
 // migrate brings the schema up to date. Of several nodes that start at once one
 // has the lock, and the others wait for it and find the work done. The lock is a
@@ -73,7 +63,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 			return fmt.Errorf("read the schema's version: %w", err)
 		}
 		if found > known {
-			return &SchemaError{Found: found, Known: known}
+			return &storage.SchemaError{Found: found, Known: known}
 		}
 		if found == known {
 			return nil

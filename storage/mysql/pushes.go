@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/enrollkit/enrollkit/internal/seal"
 	"github.com/enrollkit/enrollkit/push"
 )
 
@@ -28,6 +29,7 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	var targets []push.Target
 	err := s.step(ctx, func(t *tx) error {
 		var claimed []int64
+		var spoiled error
 		targets = nil
 		err := t.each(`SELECT seq, id, topic, token, magic, push_request, push_attempt`+due+` ORDER BY wake, seq LIMIT ? FOR UPDATE SKIP LOCKED`,
 			args{micros(now), limit}, func(scan func(...any) error) error {
@@ -38,18 +40,19 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 				if err != nil {
 					return err
 				}
-				if p.Token, err = open(p.EnrollmentID, p.Token); err != nil {
-					return err
+				claimed = append(claimed, seq)
+				if err := t.openTarget(&p, magic); err != nil {
+					spoiled = err
+					return nil
 				}
-				if magic, err = open(p.EnrollmentID, magic); err != nil {
-					return err
-				}
-				p.Magic = string(magic)
-				claimed, targets = append(claimed, seq), append(targets, p)
+				targets = append(targets, p)
 				return nil
 			})
 		if err != nil {
 			return err
+		}
+		if len(targets) == 0 && spoiled != nil {
+			return spoiled // one that does not open keeps no other waiting
 		}
 		for some := range slices.Chunk(claimed, maxRows) {
 			marks, values := list(some)
@@ -84,7 +87,7 @@ func (s *Store) SettlePushes(ctx context.Context, results ...push.Result) error 
 		}
 		for _, r := range results {
 			if w := wakes[r.Target.EnrollmentID]; w != nil {
-				if err := w.settle(r); err != nil {
+				if err := w.settle(t.secrets, r); err != nil {
 					return err
 				}
 			}
@@ -148,11 +151,11 @@ func (t *tx) storeWake(w *wake) error {
 }
 
 // settle records one result.
-func (w *wake) settle(r push.Result) error {
+func (w *wake) settle(secrets *seal.Ring, r push.Result) error {
 	token := w.token
 	if token != nil && r.Dead {
 		var err error
-		if token, err = open(r.Target.EnrollmentID, token); err != nil {
+		if token, err = secrets.Open(token, sealedToken, r.Target.EnrollmentID); err != nil {
 			return err
 		}
 	}

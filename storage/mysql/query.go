@@ -6,15 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/enrollkit/enrollkit/internal/seal"
 )
 
 // tx runs statements: in the transaction of a step, or each by itself.
 type tx struct {
-	ctx context.Context
-	in  interface {
-		ExecContext(ctx context.Context, query string, values ...any) (sql.Result, error)
-		QueryContext(ctx context.Context, query string, values ...any) (*sql.Rows, error)
-	}
+	ctx     context.Context
+	in      runner
+	secrets *seal.Ring
+}
+
+// runner is a transaction, a connection, or the pool.
+type runner interface {
+	ExecContext(ctx context.Context, query string, values ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, values ...any) (*sql.Rows, error)
 }
 
 // args are the values for the parameters of a statement, in their order.

@@ -37,8 +37,13 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 		return ctx.Err()
 	}
 	ids := make([]string, len(commands))
+	adding := make([]queued, len(commands))
 	for i, c := range commands {
 		ids[i] = c.EnrollmentID
+		adding[i].Command = c
+		if err := adding[i].sealPayload(s.secrets); err != nil {
+			return err
+		}
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
@@ -50,9 +55,8 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 		if len(seqs) != len(ids) {
 			return mdm.ErrUnknownEnrollment
 		}
-		adding := make([]queued, len(commands))
-		for i, c := range commands {
-			adding[i] = queued{Command: c, enrollment: seqs[c.EnrollmentID]}
+		for i := range adding {
+			adding[i].enrollment = seqs[adding[i].EnrollmentID]
 		}
 		added, err := t.queue(adding)
 		if err != nil {
@@ -302,9 +306,15 @@ func (t *tx) lookFor(x mdm.ExchangeStep, uuid any) (view, error) {
 	v.device = d
 	c.EnrollmentID, n.EnrollmentID = d.bound.ID, d.bound.ID
 	if c.place == placeWaits || c.place == placeHeld && x.Status != mdm.CommandNotNow {
+		if err := t.openPayload(&c); err != nil {
+			return view{}, err
+		}
 		v.reported = &c
 	}
 	if n.seq != 0 {
+		if err := t.openPayload(&n); err != nil {
+			return view{}, err
+		}
 		v.next = &n
 	}
 	return v, nil

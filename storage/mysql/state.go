@@ -17,7 +17,7 @@ func (s *Store) State(ctx context.Context) (storage.State, error) {
 	}
 	defer snapshot.Rollback()
 	var state storage.State
-	if err := (&tx{ctx: ctx, in: snapshot}).state(&state); err != nil {
+	if err := s.in(ctx, snapshot).state(&state); err != nil {
 		return storage.State{}, err
 	}
 	return state, nil

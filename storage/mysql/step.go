@@ -44,7 +44,7 @@ func (s *Store) step(ctx context.Context, run func(*tx) error) error {
 		if err != nil {
 			return fmt.Errorf("mysql: %w", err)
 		}
-		if err := run(&tx{ctx: ctx, in: transaction}); err != nil {
+		if err := run(s.in(ctx, transaction)); err != nil {
 			// The pool drops a connection that cannot roll back, and so does the server.
 			_ = transaction.Rollback()
 			return err
@@ -66,7 +66,7 @@ func (s *Store) alone(ctx context.Context, query string, values ...any) (n int64
 			return fmt.Errorf("mysql: %w", err)
 		}
 		// Once it has begun nobody may be told that it did not happen.
-		n, err = (&tx{ctx: context.WithoutCancel(ctx), in: conn}).exec(query, values...)
+		n, err = s.in(context.WithoutCancel(ctx), conn).exec(query, values...)
 		_ = conn.Close() // it goes back to the pool
 		return err
 	})
@@ -75,5 +75,9 @@ func (s *Store) alone(ctx context.Context, query string, values ...any) (n int64
 
 // read reads for one call. Each statement sees what was committed when it began.
 func (s *Store) read(ctx context.Context) *tx {
-	return &tx{ctx: ctx, in: s.db}
+	return s.in(ctx, s.db)
+}
+
+func (s *Store) in(ctx context.Context, r runner) *tx {
+	return &tx{ctx: ctx, in: r, secrets: s.secrets}
 }

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/enrollkit/enrollkit/internal/seal"
 	"github.com/enrollkit/enrollkit/storage"
 )
 
@@ -33,19 +35,38 @@ type Options struct {
 	// and results that were acknowledged; what else makes them durable, such as
 	// copies on other servers, is for the operator to see to.
 	DangerouslyAllowLossyCommits bool
+	// Keys seal what is secret: push tokens, push magics and the payloads of
+	// commands, each for its row. A key is 32 random bytes that are not kept
+	// beside the database. The first seals, all open; to change it, put the new
+	// one first on every node, call Store.Reseal on one until it returns 0, and
+	// leave the old one out. Without keys secrets are stored as they are, and
+	// whoever reads the database or a copy of it reads them.
+	Keys [][]byte
+	// AllowUnsealed opens a database with secrets from before there were Keys,
+	// which is refused otherwise. Reseal seals them.
+	AllowUnsealed bool
 }
 
 // Store is a storage.Store in MySQL or MariaDB. It is safe for concurrent use.
 type Store struct {
-	db *sql.DB
+	db      *sql.DB
+	secrets *seal.Ring
+
+	// How far Reseal has come.
+	resealing sync.Mutex
+	resealed  struct {
+		table int
+		seq   int64
+	}
 }
 
 var _ storage.Store = (*Store)(nil)
 
 // Open opens the database that o.DSN names and brings its schema up to date;
-// ctx bounds that. It returns a *SchemaError when a newer version of this
-// package has used the database, and a *ServerError when the server or one of
-// its settings is unfit.
+// ctx bounds that. Errors wrap storage.ErrKey when Options.Keys are not those of
+// the database, a *storage.SchemaError when it is from a newer version, and a
+// *ServerError when the server or one of its settings is unfit; none changes
+// anything.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Connections < 0 || o.LockTimeout < 0 || o.LockTimeout%time.Second != 0 {
 		return nil, errors.New("mysql: open: Connections and LockTimeout must not be negative, and LockTimeout is in whole seconds")
@@ -55,6 +76,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	if o.LockTimeout == 0 {
 		o.LockTimeout = 5 * time.Second
+	}
+	secrets, err := seal.New(o.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("mysql: open: %w", err)
 	}
 	cfg, err := mysql.ParseDSN(o.DSN)
 	if err != nil {
@@ -74,7 +99,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	db.SetMaxIdleConns(o.Connections)
 	// So that connections move to where the server's name leads.
 	db.SetConnMaxLifetime(10 * time.Minute)
-	return &Store{db: db}, nil
+	s := &Store{db: db, secrets: secrets}
+	if err := secrets.Admit(ctx, marks{s}, o.AllowUnsealed); err != nil {
+		return nil, errors.Join(fmt.Errorf("mysql: open %s on %s: %w", cfg.DBName, cfg.Addr, err), db.Close())
+	}
+	return s, nil
 }
 
 // prepare looks at the server and brings the schema up to date. A migration may

@@ -201,3 +201,12 @@ CREATE TABLE IF NOT EXISTS web_sessions (
 	PRIMARY KEY (digest),
 	KEY web_sessions_expires (expires)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+-- The keys that have sealed in this database, see package internal/seal.
+CREATE TABLE IF NOT EXISTS seals (
+	number INT NOT NULL,
+	id     VARBINARY(64) NOT NULL, -- of the key; empty: secrets as they are
+	value  VARBINARY(1024) NOT NULL,
+	PRIMARY KEY (number),
+	UNIQUE KEY seals_id (id)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

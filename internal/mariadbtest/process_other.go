@@ -1,0 +1,12 @@
+//go:build !unix
+
+package mariadbtest
+
+import "os/exec"
+
+// account is who runs the server.
+type account struct{ uid, gid uint32 }
+
+func unprivileged() (*account, error) { return nil, ErrMissing }
+
+func (a *account) run(*exec.Cmd) {}
