@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return code
 		}
 	}
-	tell.open(s.portal())
+	tell.open(s.base.String())
 	select {
 	case <-ctx.Done():
 	case err := <-s.failed:

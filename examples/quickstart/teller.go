@@ -6,6 +6,9 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/enroll/discovery"
 )
 
 // detail is what there is to say about a step.
@@ -41,9 +44,10 @@ func (t *teller) failed(name string, err error) {
 }
 
 // open tells, in plain words only, that the server stays up.
-func (t *teller) open(portal string) {
+func (t *teller) open(base string) {
 	if !t.json {
-		fmt.Fprintf(t.out, "\nThe portal stays open at %s\n(alice@example.com or bob@example.com, password %q). Ctrl-C ends it.\n", portal, password)
+		fmt.Fprintf(t.out, "\nThe portal stays open at %s\n(alice@example.com or bob@example.com, password %q).\nDevices of %s find the server at %s\n(those that device-ca.pem certified are believed). Ctrl-C ends it.\n",
+			base+enroll.DefaultPrefix, password, domain, base+discovery.Path)
 	}
 }
 

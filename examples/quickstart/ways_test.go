@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -12,8 +13,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/enrollkit/enrollkit/enroll/discovery"
 	"github.com/enrollkit/enrollkit/internal/appleschema"
 	"github.com/enrollkit/enrollkit/internal/appleschema/schematest"
+	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 )
 
 func TestWayOfAVersion(t *testing.T) {
@@ -204,4 +207,31 @@ func TestAWayThatAVersionLacks(t *testing.T) {
 			require.Contains(t, *last.Error, c.says)
 		})
 	}
+}
+
+// Discovery answers for its domain, whoever the user is, and for no other; the
+// host of the server is the only one that it is asked at.
+func TestDiscoveryServesItsDomain(t *testing.T) {
+	w := open(t)
+	for identifier, want := range map[string]string{
+		"alice@example.com": "", "nobody+x@EXAMPLE.com": "", "alice@example.org": "com.apple.well-known.failed", "alice@sub.example.com": "com.apple.well-known.failed",
+	} {
+		device, err := w.server.deviceCA.Device()
+		require.NoError(t, err)
+		p := w.phone(func(c *mdmtest.Config) {
+			c.OSVersion, c.Account = "18.6", mdmtest.AccountConfig{Device: device, DomainURL: w.server.domainURL}
+		})
+		account, err := p.Discover(t.Context(), identifier)
+		if want == "" {
+			require.NoError(t, err, identifier)
+			require.Equal(t, mdmtest.Server{Version: "mdm-byod", BaseURL: w.server.portal() + "/account/byod"}, account.Server)
+			continue
+		}
+		var refused *mdmtest.RefusedError
+		require.ErrorAs(t, err, &refused, identifier)
+		require.Equal(t, []any{http.StatusForbidden, want}, []any{refused.Status, refused.Code})
+	}
+	address := w.server.base.String() + discovery.Path + "?user-identifier=a%40example.com&model-family=iPhone"
+	strange := w.do(http.MethodGet, address, nil, func(r *http.Request) { r.Host = "evil.example" })
+	require.Equal(t, http.StatusMisdirectedRequest, strange.StatusCode)
 }
