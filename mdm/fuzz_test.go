@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -16,8 +17,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/enrollkit/enrollkit/internal/cms"
 	"github.com/enrollkit/enrollkit/internal/plist"
 	"github.com/enrollkit/enrollkit/mdm"
+	"github.com/enrollkit/enrollkit/mdm/command"
 )
 
 // fuzzBodies sends bodies by a certificate of TLS, which, unlike a signature,
@@ -178,5 +181,89 @@ func FuzzProxyCertificate(f *testing.F) {
 		der, err := base64.StdEncoding.DecodeString(strings.Trim(value, ":"))
 		require.NoError(t, err)
 		require.Equal(t, d.cert.Raw, der)
+	})
+}
+
+// Who signed is the device itself, or nobody. The keys are of this process, so a
+// seed says which signature is spoilt, and how.
+func FuzzSignature(f *testing.F) {
+	w := newWorld(f)
+	d, other := w.enrolled("alice"), w.enrolled("bob")
+	body := encode(f, d.idle())
+	signatures := []string{"", other.sign(f, body), d.sign(f, []byte("other")), d.sign(f, body)}
+	d.shape = modern
+	signatures = append(signatures, d.sign(f, body))
+	for which := range signatures {
+		f.Add(which, 0, "")
+		f.Add(which, 40, "AAAA")
+		f.Add(which, 1<<20, "=")
+	}
+	for _, s := range []string{"AAAA", "MIAG", "=", strings.Repeat("MIAA", 100)} {
+		f.Add(0, 0, s)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(w.ca.cert)
+	f.Fuzz(func(t *testing.T, which, at int, put string) {
+		header := signatures[max(0, which)%len(signatures)]
+		at = min(max(0, at), len(header))
+		header = header[:at] + put + header[min(at+len(put), len(header)):]
+		w.log.Reset()
+		before := w.store.dump(t)
+		r := httptest.NewRequest(http.MethodPut, connect, strings.NewReader(string(body)))
+		r.Header.Set("Content-Type", "application/x-apple-aspen-mdm")
+		r.Header["Mdm-Signature"] = []string{header}
+		rec := w.serve(r)
+		if rec.Code == http.StatusForbidden {
+			require.NotContains(t, signatures[3:], header, "the device's own")
+			require.Equal(t, before, w.store.dump(t), "a refused request changes nothing")
+			return
+		}
+		require.Equal(t, http.StatusOK, rec.Code)
+		der, err := base64.StdEncoding.DecodeString(header)
+		require.NoError(t, err)
+		signer, err := cms.VerifyCheckIn(der, body, roots, w.now)
+		require.NoError(t, err)
+		require.True(t, signer.Equal(d.cert))
+	})
+}
+
+// FuzzGate: a profile that passes has only payloads that pass by their names, and
+// passes when it is written anew.
+func FuzzGate(f *testing.F) {
+	wrap := func(payloads, more string) string {
+		return `<plist version="1.0"><dict><key>PayloadContent</key><array>` + payloads + `</array>` + more + `</dict></plist>`
+	}
+	payload := func(kind, more string) string {
+		return `<dict><key>PayloadType</key><string>` + kind + `</string>` + more + `</dict>`
+	}
+	accepted := wrap(payload("com.apple.extensiblesso", "<key>Type</key><string>Redirect</string>"), "")
+	require.NoError(f, mdm.Allowed(mdm.WayAccount, command.InstallProfile{Payload: []byte(accepted)}))
+	for _, s := range []string{
+		accepted, wrap("", ""), wrap(payload("com.apple.vpn.managed", ""), ""), wrap(payload("com.apple.mdm", "<key>AccessRights</key><integer>1</integer>"), ""),
+		wrap(payload("com.apple.applicationaccess", "<key>allowCamera</key><false/>"), ""), wrap("<string/>", ""), wrap(accepted, ""),
+		wrap(payload("com.apple.wifi.managed", ""), "<key>PayloadRemovalDisallowed</key><true/>"), "bplist00", "\x30\x80", "", "<", wrap("<dict/>", ""),
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, content string) {
+		install := command.InstallProfile{Payload: []byte(content)}
+		err := mdm.Allowed(mdm.WayAccount, install)
+		require.Equal(t, err == nil, mdm.Allowed(mdm.WayProfile, install) == nil)
+		if err != nil {
+			require.True(t, errors.Is(err, mdm.ErrForbidden) || errors.Is(err, command.ErrInvalid), "%v", err)
+			return
+		}
+		var top map[string]any
+		if plist.Unmarshal([]byte(content), plist.Limits{Bytes: 2 << 20, Depth: 32, Elements: 50_000}, &top) != nil {
+			return // signed
+		}
+		require.NotContains(t, top, "PayloadRemovalDisallowed")
+		for _, p := range top["PayloadContent"].([]any) {
+			kind := p.(map[string]any)["PayloadType"].(string)
+			require.True(t, mdm.WayAccount.Allows("payload "+kind), kind)
+		}
+		if again, err := plist.Marshal(top); err == nil {
+			require.NoError(t, mdm.Allowed(mdm.WayAccount, command.InstallProfile{Payload: again}))
+		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -122,5 +123,39 @@ func FuzzDecrypt(f *testing.F) {
 		again, err := cms.Decrypt(closed, cert, key)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(plain, again))
+	})
+}
+
+// FuzzVerify: a message that verifies has one signer among its certificates, and
+// its content, signed again, verifies as the same.
+func FuzzVerify(f *testing.F) {
+	cert, key := fuzzIdentity(f)
+	seed(f, cert, key)
+	accepted, err := cms.Sign([]byte("<plist/>"), key, []*x509.Certificate{cert}, cms.SignOptions{})
+	require.NoError(f, err)
+	_, err = cms.VerifySCEP(accepted)
+	require.NoError(f, err)
+	f.Add(accepted)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		strict, err := cms.VerifySCEP(b)
+		if err != nil {
+			require.Nil(t, strict)
+		}
+		signed, anyErr := cms.VerifyAnySigner(b)
+		if anyErr != nil {
+			require.Nil(t, signed)
+			return
+		}
+		if err == nil {
+			require.Equal(t, strict.Content, signed.Content, "the same message, of another content")
+		}
+		require.LessOrEqual(t, len(signed.Certificates), cms.MaxCertificates)
+		require.True(t, slices.ContainsFunc(signed.Certificates, signed.Signer.Equal))
+		again, err := cms.Sign(signed.Content, key, []*x509.Certificate{cert}, cms.SignOptions{})
+		require.NoError(t, err)
+		second, err := cms.VerifySCEP(again)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(signed.Content, second.Content))
+		require.True(t, second.Signer.Equal(cert))
 	})
 }
