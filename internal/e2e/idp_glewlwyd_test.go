@@ -117,6 +117,14 @@ database={ type="sqlite3" path=%q };
 		}
 	})
 	require.True(t, started)
+	// It says so before it listens.
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}, 30*time.Second, 20*time.Millisecond)
 	return &glewlwyd{t, base}
 }
 
