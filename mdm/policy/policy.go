@@ -157,7 +157,7 @@ func clash(a, b configuration) error {
 }
 
 // Plan implements mdm.Planner: an InstallProfile for each configuration of the
-// person's groups. The CommandUUIDs follow from the enrollment and the
+// person's groups. The CommandUUIDs follow from the enrollment, its ticket and the
 // configuration's content, so that a repeat adds nothing. A configuration that
 // clashes with an earlier one, in groups that only this person has both of, is
 // left out and logged.
@@ -200,7 +200,7 @@ func (p *Policy) hindered(ctx context.Context, e mdm.Enrollment, given []configu
 }
 
 func (c configuration) install(e mdm.Enrollment) (mdm.Command, error) {
-	uuid := profile.UUID("policy", e.ID, c.Name, c.content)
+	uuid := profile.UUID("policy", e.ID, e.TicketID, c.Name, c.content)
 	request := command.InstallProfile{Payload: c.Profile}
 	payload, err := command.Encode(uuid, request)
 	if err != nil {
