@@ -49,17 +49,23 @@ func (s *Store) add(e *enrollment, c mdm.Command) bool {
 	if e.queue.byUUID[c.UUID] != nil {
 		return false
 	}
-	q := &queued{order: len(s.queue), Command: mdm.Command{
+	q := &queued{Command: mdm.Command{
 		UUID: c.UUID, EnrollmentID: e.ID, RequestType: c.RequestType, Payload: bytes.Clone(c.Payload),
 		Status: mdm.CommandQueued, Queued: stamp(c.Queued), Updated: stamp(c.Queued),
 	}}
+	s.append(e, q)
+	e.queue.offer(q)
+	return true
+}
+
+// append puts a command behind all others.
+func (s *Store) append(e *enrollment, q *queued) {
 	if e.queue.byUUID == nil {
 		e.queue.byUUID, e.queue.held = map[string]*queued{}, map[*queued]bool{}
 	}
-	e.queue.byUUID[c.UUID] = q
+	q.order = len(s.queue)
+	e.queue.byUUID[q.UUID] = q
 	s.queue = append(s.queue, q)
-	e.queue.offer(q)
-	return true
 }
 
 // Enqueue implements mdm.Store.

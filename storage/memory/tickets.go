@@ -20,6 +20,7 @@ type ticket struct {
 
 // challenge is what one download opened.
 type challenge struct {
+	digest   [32]byte
 	ticket   *ticket
 	download int
 	expires  time.Time
@@ -32,9 +33,11 @@ type challenge struct {
 
 // identity is a certificate that was issued for a ticket.
 type identity struct {
+	digest   [32]byte
 	ticket   *ticket
 	user     string
 	way      mdm.Way
+	notAfter time.Time
 	deadline time.Time // for the first Authenticate
 	replaced bool
 	bound    *enrollment // by Authenticate
@@ -133,7 +136,7 @@ func (s *Store) Download(ctx context.Context, d enroll.DownloadStep) (enroll.Tic
 	if t.State == enroll.TicketIssued {
 		t.State = enroll.TicketDownloaded
 	}
-	c := &challenge{ticket: t, download: t.Downloads, expires: stamp(at.Add(d.Clocks.Window + d.Clocks.Grace))}
+	c := &challenge{digest: d.Challenge, ticket: t, download: t.Downloads, expires: stamp(at.Add(d.Clocks.Window + d.Clocks.Grace))}
 	s.challenges[d.Challenge] = c
 	t.challenges = append(t.challenges, c)
 	return t.Ticket, nil
@@ -195,7 +198,7 @@ func (s *Store) Identify(ctx context.Context, d enroll.IdentifyStep) ([]byte, er
 		i.replaced = true // none is bound to an enrolled device, or the ticket were spent
 	}
 	c.redeemed, c.key, c.certificate = true, d.Key, bytes.Clone(d.Certificate)
-	i := &identity{ticket: t, user: t.UserID, way: t.Way, deadline: c.expires}
+	i := &identity{digest: d.Digest, ticket: t, user: t.UserID, way: t.Way, notAfter: stampSet(d.NotAfter), deadline: c.expires}
 	s.identities[d.Digest] = i
 	t.identities = append(t.identities, i)
 	t.State, t.Identified, t.Authenticated, t.EnrollmentID = enroll.TicketIdentified, at, time.Time{}, ""
