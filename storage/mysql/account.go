@@ -112,6 +112,15 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 		if err := t.handBack(d); err != nil {
 			return err
 		}
+		if d.Code == nil {
+			known := false
+			if _, err := t.get(`SELECT EXISTS (SELECT 1 FROM tokens WHERE access = ?)`, args{d.Tokens.Access[:]}, &known); err != nil {
+				return err
+			}
+			if known {
+				return enroll.ErrSessionUsed
+			}
+		}
 		if out, err := t.suspended(d.UserID); err != nil || out {
 			return orSuspended(err)
 		}

@@ -63,6 +63,14 @@ func (c *conn) prepare(ctx context.Context, query string) (driver.Stmt, error) {
 		return st, nil
 	}
 	st, err := c.PrepareContext(ctx, query)
+	if number(err) == errTooManyStatements && len(c.statements) > 0 {
+		// The server has no room for those of all connections together.
+		for _, other := range c.statements {
+			_ = other.Close() // it is not used any more
+		}
+		clear(c.statements)
+		st, err = c.PrepareContext(ctx, query)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +128,7 @@ const (
 	errLockWait            = 1205 // ER_LOCK_WAIT_TIMEOUT
 	errDeadlock            = 1213 // ER_LOCK_DEADLOCK
 	errReadOnlyOption      = 1290 // ER_OPTION_PREVENTS_STATEMENT
+	errTooManyStatements   = 1461 // ER_MAX_PREPARED_STMT_COUNT_REACHED
 	errReadOnlyTransaction = 1792 // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
 	errReadOnlyMode        = 1836 // ER_READ_ONLY_MODE
 )

@@ -103,18 +103,10 @@ func (d device) seen(at time.Time) (contact time.Time, changed bool) {
 	return d.bound.Contact, false
 }
 
-// lockStory makes other steps of the story wait that a certificate belongs to:
-// those of its ticket, and of the enrollment that it is bound to.
-func (t *tx) lockStory(certificate [32]byte) error {
-	var ticket int64
-	if found, err := t.get(`SELECT ticket FROM identities WHERE digest = ?`, args{certificate[:]}, &ticket); err != nil || !found {
-		return err
-	}
-	if err := t.lockTicket(ticket); err != nil {
-		return err
-	}
-	var enrollment int64
-	if _, err := t.get(`SELECT COALESCE(enrollment, 0) FROM identities WHERE digest = ?`, args{certificate[:]}, &enrollment); err != nil {
+// lockStory makes other steps of a device's story wait, from ticket to end. What
+// was read of it before may have changed.
+func (t *tx) lockStory(ticket, enrollment int64) error {
+	if _, err := t.lockTicket(ticket); err != nil {
 		return err
 	}
 	return t.lockEnrollment(enrollment)
@@ -139,7 +131,8 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 	}
 	var e mdm.Enrollment
 	err = s.step(ctx, func(t *tx) error {
-		if err := t.lockStory(a.Certificate); err != nil {
+		ticketID, err := t.lockTicket(d.ticket)
+		if err != nil {
 			return err
 		}
 		d, err := t.device(from)
@@ -150,7 +143,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 		if !errors.Is(err, mdm.ErrNotAuthenticated) {
 			return err
 		}
-		e, err = t.bind(d, a)
+		e, err = t.bind(d, ticketID, a)
 		return err
 	})
 	if err != nil {
@@ -159,8 +152,8 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 	return e, nil
 }
 
-// bind makes the enrollment of an identity that has none.
-func (t *tx) bind(d device, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
+// bind makes the enrollment of an identity that has none. Its ticket is locked.
+func (t *tx) bind(d device, ticketID string, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
 	none := mdm.Enrollment{}
 	at := stamp(a.At)
 	if !at.Before(d.deadline) {
@@ -199,7 +192,11 @@ func (t *tx) bind(d device, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
 			return none, err
 		}
 	}
-	if known.seq, err = t.begin(known.seq, d, a, at); err != nil {
+	e := mdm.Enrollment{
+		ID: a.EnrollmentID, UserID: d.user, TicketID: ticketID, Way: d.way, State: mdm.StateAuthenticated, Certificate: a.Certificate,
+		Topic: a.Topic, OSVersion: a.OSVersion, BuildVersion: a.BuildVersion, Product: a.Product, Created: at, Contact: at,
+	}
+	if known.seq, err = t.begin(known.seq, e); err != nil {
 		return none, err
 	}
 	if _, err := t.exec(`UPDATE identities SET enrollment = ? WHERE digest = ?`, known.seq, a.Certificate[:]); err != nil {
@@ -216,9 +213,7 @@ func (t *tx) bind(d device, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
 	if err := t.notSuspended(d.user); err != nil {
 		return none, err
 	}
-	var e mdm.Enrollment
-	_, err = t.get(`SELECT `+enrollmentColumns+` FROM enrollments e WHERE e.seq = ?`, args{known.seq}, enrollmentFields(&e)...)
-	return e, err
+	return e, nil
 }
 
 // owner is whose an EnrollmentID is.
@@ -243,17 +238,16 @@ func (t *tx) owner(enrollmentID string) (owner, error) {
 }
 
 // begin makes an enrollment, or lets the one that is known start over.
-func (t *tx) begin(known int64, d device, a mdm.AuthenticateStep, at time.Time) (int64, error) {
+func (t *tx) begin(known int64, e mdm.Enrollment) (int64, error) {
 	if known == 0 {
 		return t.insert(`INSERT INTO enrollments (id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, created, contact)
-			VALUES (?, ?, (SELECT k.id FROM tickets k WHERE k.seq = ?), ?, 'authenticated', ?, ?, ?, ?, ?, ?, ?)`,
-			a.EnrollmentID, d.user, d.ticket, d.way, a.Certificate[:], a.Topic, a.OSVersion, a.BuildVersion, a.Product, micros(at), micros(at))
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			e.ID, e.UserID, e.TicketID, e.Way, e.State, e.Certificate[:], e.Topic, e.OSVersion, e.BuildVersion, e.Product, micros(e.Created), micros(e.Contact))
 	}
-	_, err := t.exec(`UPDATE enrollments SET ticket_id = (SELECT k.id FROM tickets k WHERE k.seq = ?), way = ?, state = 'authenticated', certificate = ?,
-			topic = ?, os_version = ?, build_version = ?, product = ?,
+	_, err := t.exec(`UPDATE enrollments SET ticket_id = ?, way = ?, state = ?, certificate = ?, topic = ?, os_version = ?, build_version = ?, product = ?,
 			created = ?, enrolled = NULL, ended = NULL, contact = ?, token = NULL, magic = NULL, token_stored = NULL
 		WHERE seq = ?`,
-		d.ticket, d.way, a.Certificate[:], a.Topic, a.OSVersion, a.BuildVersion, a.Product, micros(at), micros(at), known)
+		e.TicketID, e.Way, e.State, e.Certificate[:], e.Topic, e.OSVersion, e.BuildVersion, e.Product, micros(e.Created), micros(e.Contact), known)
 	return known, err
 }
 
@@ -354,7 +348,7 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 	}
 	var e mdm.Enrollment
 	err = s.step(ctx, func(t *tx) error {
-		if err := t.lockStory(u.Certificate); err != nil {
+		if err := t.lockStory(d.ticket, d.enrollment); err != nil {
 			return err
 		}
 		d, err := t.device(from)
@@ -432,25 +426,28 @@ func (t *tx) enroll(d device, plan []mdm.Command, at time.Time) error {
 
 // CheckOut implements mdm.Store.
 func (s *Store) CheckOut(ctx context.Context, c mdm.CheckOutStep) (mdm.Enrollment, error) {
-	var e mdm.Enrollment
-	err := s.step(ctx, func(t *tx) error {
-		if err := t.lockStory(c.Certificate); err != nil {
-			return err
-		}
-		d, err := t.device(sender{c.Certificate, c.EnrollmentID, c.Device, c.Bearer, stamp(c.At)})
-		if err != nil && !errors.Is(err, mdm.ErrEnded) {
-			return err
-		}
-		if err := t.end(d.enrollment, mdm.StateEnded, stamp(c.At)); err != nil {
-			return err
-		}
-		_, err = t.get(`SELECT `+enrollmentColumns+` FROM enrollments e WHERE e.seq = ?`, args{d.enrollment}, enrollmentFields(&e)...)
-		return err
-	})
-	if err != nil {
+	from := sender{c.Certificate, c.EnrollmentID, c.Device, c.Bearer, stamp(c.At)}
+	d, err := s.read(ctx).device(from)
+	if err == nil {
+		err = s.step(ctx, func(t *tx) error {
+			if err := t.lockStory(d.ticket, d.enrollment); err != nil {
+				return err
+			}
+			var err error
+			if d, err = t.device(from); err != nil {
+				return err
+			}
+			if err := t.end(d.enrollment, mdm.StateEnded, from.at); err != nil {
+				return err
+			}
+			d.bound.State, d.bound.Ended = mdm.StateEnded, from.at
+			return nil
+		})
+	}
+	if err != nil && !errors.Is(err, mdm.ErrEnded) {
 		return mdm.Enrollment{}, err
 	}
-	return e, nil
+	return d.bound, nil
 }
 
 // Enrollment implements mdm.Store.
@@ -469,16 +466,15 @@ func (s *Store) Enrollment(ctx context.Context, id string) (mdm.Enrollment, erro
 // Unenroll implements mdm.Store.
 func (s *Store) Unenroll(ctx context.Context, id string, at time.Time) error {
 	return s.step(ctx, func(t *tx) error {
-		var certificate [32]byte
-		var seq int64
-		found, err := t.get(`SELECT seq, certificate FROM enrollments WHERE id = ?`, args{id}, &seq, (*digest)(&certificate))
+		var seq, ticket int64
+		found, err := t.get(`SELECT e.seq, i.ticket FROM enrollments e JOIN identities i ON i.digest = e.certificate WHERE e.id = ?`, args{id}, &seq, &ticket)
 		if err != nil {
 			return err
 		}
 		if !found {
 			return mdm.ErrUnknownEnrollment
 		}
-		if err := t.lockStory(certificate); err != nil {
+		if err := t.lockStory(ticket, seq); err != nil {
 			return err
 		}
 		return t.end(seq, mdm.StateEnded, stamp(at))

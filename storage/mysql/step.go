@@ -44,9 +44,10 @@ func (s *Store) step(ctx context.Context, run func(*tx) error) error {
 		if err != nil {
 			return fmt.Errorf("mysql: %w", err)
 		}
+		// It is no error after the commit. The pool drops a connection that cannot
+		// roll back, and so does the server then.
+		defer transaction.Rollback()
 		if err := run(s.in(ctx, transaction)); err != nil {
-			// The pool drops a connection that cannot roll back, and so does the server.
-			_ = transaction.Rollback()
 			return err
 		}
 		// From here on a context that ends is late: the driver does not look at it.

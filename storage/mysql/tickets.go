@@ -106,9 +106,9 @@ func (t *tx) ticket(id string, locked bool) (k enroll.Ticket, seq int64, err err
 
 // lockTicket makes other steps of a ticket's story wait. Whoever locks a ticket
 // and an enrollment locks the ticket first.
-func (t *tx) lockTicket(seq int64) error {
-	_, err := t.get(`SELECT seq FROM tickets WHERE seq = ? FOR UPDATE`, args{seq}, &seq)
-	return err
+func (t *tx) lockTicket(seq int64) (id string, err error) {
+	_, err = t.get(`SELECT id FROM tickets WHERE seq = ? FOR UPDATE`, args{seq}, &id)
+	return id, err
 }
 
 // Download implements enroll.TicketStore.
@@ -206,7 +206,7 @@ func (s *Store) Identify(ctx context.Context, d enroll.IdentifyStep) ([]byte, er
 		if certificate = c.certificate; c.redeemed {
 			return nil
 		}
-		if err := t.lockTicket(c.ticket); err != nil {
+		if _, err := t.lockTicket(c.ticket); err != nil {
 			return err
 		}
 		if c, err = t.presented(d.Challenge, d.Key, stamp(d.At)); err != nil {
