@@ -65,8 +65,8 @@ func (w *world) told(o options) ([]told, error) {
 	return lines, err
 }
 
-// TestEveryWay lets two phones of alice and one of bob enroll, by each way and
-// iOS that has it.
+// TestEveryWay lets two phones of alice enroll by each way and iOS that has it,
+// and one of bob by each way.
 func TestEveryWay(t *testing.T) {
 	for _, c := range []struct {
 		way  way
@@ -79,7 +79,7 @@ func TestEveryWay(t *testing.T) {
 		{wayADDE, []string{"17.6", "18.6", "26.1"}, map[string]int{"discovery": 1, "MachineInfo": 2}},
 		{wayDevice, []string{"15.8", "17.6", "18.6", "26.1"}, nil},
 	} {
-		for _, ios := range c.ios {
+		for i, ios := range c.ios {
 			t.Run(fmt.Sprintf("%s on %s", c.way, ios), func(t *testing.T) {
 				w := open(t, "-way", string(c.way))
 				o, err := parse([]string{"-way", string(c.way), "-ios", ios}, io.Discard)
@@ -114,11 +114,14 @@ func TestEveryWay(t *testing.T) {
 				}
 				for _, e := range state["enrollments"] {
 					require.Equal(t, "enrolled", e["state"])
-					i := slices.IndexFunc(state["tickets"], func(k map[string]any) bool { return k["ref"] == e["ticket"] })
-					ticket := state["tickets"][i]
+					at := slices.IndexFunc(state["tickets"], func(k map[string]any) bool { return k["ref"] == e["ticket"] })
+					ticket := state["tickets"][at]
 					require.Equal(t, []any{"enrolled", ownership, 1.0}, []any{ticket["state"], ticket["ownership"], ticket["downloads"]})
 				}
 
+				if i > 0 {
+					return
+				}
 				o.user = "bob@example.com"
 				w.withJudge(o)
 				lines, err := w.told(o)
