@@ -14,6 +14,7 @@ import (
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 	"github.com/enrollkit/enrollkit/profile"
 	"github.com/enrollkit/enrollkit/sso/extension"
+	"github.com/enrollkit/enrollkit/sso/ssotest"
 )
 
 const alice, bob = "alice@example.com", "bob@example.com"
@@ -344,7 +345,7 @@ func TestAFailedSignInIsRepeatedInTheSession(t *testing.T) {
 		require.NoError(t, err)
 		_, err = account.RequestChallenge(t.Context())
 		require.NoError(t, err)
-		a.idp.Break("wrong nonce")
+		a.idp.Break(ssotest.WrongNonce)
 		require.Error(t, account.SignIn(t.Context(), alice, "password"))
 		page := string(account.Session.Page().Body)
 		require.Contains(t, page, "Sign-in could not be checked")

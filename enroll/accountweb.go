@@ -36,6 +36,9 @@ type sessionError struct {
 	err error
 	// again begins the session anew; empty when that is for Settings to do.
 	again string
+	// back tells the device of it (RFC 6749 §4.1.2.1), empty where Apple documents
+	// no way to. The person taps it, having read the page.
+	back string
 }
 
 func (e *sessionError) Error() string { return e.err.Error() }
@@ -46,8 +49,14 @@ func (p *Portal) inSession(err error, a attempt) error {
 	var b accountBound
 	var session webSession
 	failed := &sessionError{err: err}
-	if json.Unmarshal(a.Bound, &b) == nil && p.webSessions.open(b.Session, &session) == nil && p.now().Unix() < session.Expires {
+	if json.Unmarshal(a.Bound, &b) != nil || p.webSessions.open(b.Session, &session) != nil {
+		return failed
+	}
+	if p.now().Unix() < session.Expires {
 		failed.again = p.sessionAddress(a.Flow, b)
+	}
+	if a.Flow == flowAccountOAuth {
+		failed.back = RedirectURI + "?" + encoded(authorizationError(denial(Remedy(err)), b.State))
 	}
 	return failed
 }

@@ -67,7 +67,7 @@ func (s *authServer) form(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "unknown client", http.StatusBadRequest)
 		return
 	}
-	loginForm.Execute(w, template.URL("/authorize?"+r.URL.RawQuery)) //nolint:errcheck // the browser is there
+	loginForm.Execute(w, template.URL("/authorize?"+r.URL.RawQuery))
 }
 
 func (s *authServer) login(w http.ResponseWriter, r *http.Request) {

@@ -50,9 +50,13 @@ func (p *Portal) authorize(w http.ResponseWriter, r *http.Request, sealed string
 	if _, err := p.openWebSession(sealed); err != nil {
 		return &sessionError{err: err}
 	}
-	q, err := deviceQuery(r)
+	q := r.URL.Query()
+	device, err := deviceQuery(r)
 	if err != nil {
 		return err
+	}
+	if q.Has("login_hint") {
+		q["login_hint"] = device["login_hint"] // an address has a plus, and no space
 	}
 	if q.Get("client_id") != p.cfg.Account.ClientID || q.Get("redirect_uri") != RedirectURI || len(q["client_id"]) > 1 || len(q["redirect_uri"]) > 1 {
 		return refuse(CodeClient)
@@ -65,11 +69,10 @@ func (p *Portal) authorize(w http.ResponseWriter, r *http.Request, sealed string
 		twice = twice || len(values) > 1
 	}
 	back := func(code string) error {
-		values := url.Values{"error": {code}}
-		if state != "" && stateOK {
-			values.Set("state", state)
+		if !stateOK {
+			state = ""
 		}
-		return handBack(w, RedirectURI, values)
+		return handBack(w, RedirectURI, authorizationError(code, state))
 	}
 	switch {
 	case twice, !stateOK, hint != "" && !identifierOK(hint), q.Get("response_type") == "":
@@ -82,6 +85,26 @@ func (p *Portal) authorize(w http.ResponseWriter, r *http.Request, sealed string
 		return back("invalid_request")
 	}
 	return p.beginAccount(w, r, flowAccountOAuth, accountBound{Session: sealed, Typed: hint, State: state, Challenge: challenge})
+}
+
+// authorizationError is the error response (RFC 6749 §4.1.2.1).
+func authorizationError(code, state string) url.Values {
+	values := url.Values{"error": {code}}
+	if state != "" {
+		values.Set("state", state)
+	}
+	return values
+}
+
+// denial is the error code of a sign-in that failed.
+func denial(p Problem) string {
+	switch {
+	case p.status() == http.StatusServiceUnavailable:
+		return "temporarily_unavailable"
+	case p.status() >= http.StatusInternalServerError:
+		return "server_error"
+	}
+	return "access_denied"
 }
 
 // visible reports whether all of s is VSCHAR (RFC 6749 appendix A).
@@ -122,7 +145,6 @@ func (p *Portal) handBackCode(w http.ResponseWriter, r *http.Request, s signedIn
 
 // token is the token endpoint (RFC 6749 §3.2).
 func (p *Portal) token(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1, beside Cache-Control
 	form, err := p.form(w, r)
 	if err != nil {
 		return err

@@ -70,7 +70,9 @@ type view struct {
 	// Home is where a problem's page leads to, and Again where the person signs in
 	// again; empty is nowhere.
 	Home, Again string
-	Topics      []helpTopic
+	// Back tells the device that the sign-in failed.
+	Back   template.URL
+	Topics []helpTopic
 }
 
 // choice is the form by which a person chooses a way.

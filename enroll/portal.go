@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"log/slog"
 	"maps"
@@ -197,6 +198,9 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	path, below := strings.CutPrefix(r.URL.Path, p.cfg.Prefix)
 	t, there := p.find(path)
+	if t.oauth {
+		h.Set("Pragma", "no-cache") // RFC 6749 §5.1, beside Cache-Control
+	}
 	if err := p.answer(w, r, t, below && there); err != nil {
 		p.fail(w, r, t, err)
 	}
@@ -331,6 +335,7 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, t route, err error
 	v.Home, v.Again = p.cfg.Prefix, p.cfg.Prefix+"/login"
 	if session != nil {
 		v.Home, v.Again = "", session.again
+		v.Back = template.URL(session.back) //nolint:gosec // made of our own redirect URI
 	}
 	if err := p.pages.render(w, status, "problem", v); err != nil {
 		p.cfg.Logger.ErrorContext(r.Context(), "enroll: problem page", "error", err)
