@@ -41,6 +41,7 @@ var arrows = table{
 	"storage/memory":                     {"jit", "sso", "mdm", "enroll", "push", "storage"},
 	"storage/sqlite":                     {"jit", "sso", "mdm", "enroll", "push", "storage"},
 	"storage/mysql":                      {"jit", "sso", "mdm", "enroll", "push", "storage"},
+	"storage/postgres":                   {"jit", "sso", "mdm", "enroll", "push", "storage"},
 	"storage/storagetest":                {"jit", "sso", "mdm", "enroll", "push", "storage", "storage/memory"},
 }
 
@@ -48,7 +49,8 @@ var arrows = table{
 var owners = table{
 	"modernc.org/sqlite":             {"storage/sqlite"},
 	"github.com/go-sql-driver/mysql": {"storage/mysql"},
-	"github.com/pressly/goose/v3":    {"storage/mysql", "storage/sqlite"},
+	"github.com/jackc/pgx/v5":        {"storage/postgres"},
+	"github.com/pressly/goose/v3":    {"storage/mysql", "storage/postgres", "storage/sqlite"},
 	"github.com/coreos/go-oidc/v3":   {"sso/oidc"},
 	"github.com/go-jose/go-jose/v4":  {"sso/oidc", "sso/ssotest"},
 	"golang.org/x/oauth2":            {"sso/oidc"},

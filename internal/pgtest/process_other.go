@@ -1,0 +1,14 @@
+//go:build !unix
+
+package pgtest
+
+import "os/exec"
+
+// account is who runs the server.
+type account struct{ uid, gid uint32 }
+
+func unprivileged() (*account, error) { return nil, ErrMissing }
+
+func (a *account) run(*exec.Cmd) {}
+
+func crash(int) error { return ErrMissing }

@@ -1,0 +1,2 @@
+// Package postgres keeps everything in PostgreSQL.
+package postgres

@@ -1,0 +1,85 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/enrollkit/enrollkit/internal/pgtest"
+	"github.com/enrollkit/enrollkit/storage/postgres"
+	"github.com/enrollkit/enrollkit/storage/storagetest"
+)
+
+// serverVariable tells the children of clauses on crashes where the server is.
+const serverVariable = "ENROLLKIT_TEST_POSTGRES"
+
+// at is the address of a schema of its own for a place.
+func at(ctx context.Context, dsn, place string) (string, error) {
+	digest := sha256.Sum256([]byte(place))
+	schema := fmt.Sprintf("place_%x", digest[:8])
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return "", err
+	}
+	_, err = conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+schema)
+	return dsn + "&search_path=" + schema, errors.Join(err, conn.Close(ctx))
+}
+
+func options(dsn string) postgres.Options {
+	key := sha256.Sum256([]byte("test"))
+	return postgres.Options{DSN: dsn, Connections: 8, Keys: [][]byte{key[:]}, DangerouslyAllowLossyCommits: true}
+}
+
+func openPlace(place string) (*postgres.Store, error) {
+	ctx := context.Background()
+	dsn, err := at(ctx, os.Getenv(serverVariable), place)
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, options(dsn))
+}
+
+func suite() storagetest.Suite {
+	s := storagetest.Whole(openPlace)
+	s.Nodes = true
+	return s
+}
+
+// TestMain starts a server for the tests, unless it runs as a child of one.
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Getenv(serverVariable) == "" {
+		// The server is not killed, so that it need not sync.
+		s, err := pgtest.Start(context.Background(), pgtest.Options{NoSync: true})
+		if err != nil && !errors.Is(err, pgtest.ErrMissing) {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		if err == nil {
+			defer s.Stop()
+			os.Setenv(serverVariable, s.DSN())
+		}
+	}
+	return storagetest.Main(m, suite())
+}
+
+// needServer skips a test when there is no server.
+func needServer(t testing.TB) string {
+	t.Helper()
+	dsn := os.Getenv(serverVariable)
+	if dsn == "" {
+		pgtest.Missing(t)
+	}
+	return dsn
+}
+
+func TestConformance(t *testing.T) {
+	needServer(t)
+	storagetest.Run(t, suite())
+}

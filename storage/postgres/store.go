@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/enrollkit/enrollkit/internal/seal"
+	"github.com/enrollkit/enrollkit/storage"
+)
+
+// Options are the settings of a store.
+type Options struct {
+	// DSN names the database, as a URL or as keywords, as libpq does:
+	// "postgres://enroll@db.example.com/enroll?sslmode=verify-full". What it
+	// leaves out comes from the environment (PGHOST, PGPASSFILE, …). The tables
+	// go to the first schema of search_path.
+	DSN string
+	// Connections is how many connections may be open at once. Defaults to
+	// pool_max_conns of the DSN, or 16.
+	Connections int
+	// Keys seal what is secret: push tokens, push magics and the payloads of
+	// commands, each for its row. A key is 32 random bytes that are not kept
+	// beside the database. The first seals, all open; to change it, give every
+	// node the new one as a further key, then put it first, call Store.Reseal
+	// until it returns 0, and leave the old one out.
+	Keys [][]byte
+	// AllowUnsealed stores secrets as they are when there are no Keys: whoever
+	// reads the database or a backup of it reads them. With Keys, it opens a
+	// database with secrets from before there were any, which Reseal seals.
+	AllowUnsealed bool
+	// DangerouslyAllowLossyCommits opens a database on a server that answers
+	// before a commit is on its disk (fsync or synchronous_commit off). A loss of
+	// power then takes enrollments and results that were acknowledged.
+	DangerouslyAllowLossyCommits bool
+}
+
+// Store is a storage.Store in PostgreSQL. It is safe for concurrent use.
+type Store struct {
+	pool    *pgxpool.Pool
+	secrets *seal.Ring
+
+	// How far Reseal has come.
+	resealing sync.Mutex
+	resealed  struct {
+		table int
+		seq   int64
+	}
+}
+
+var _ storage.Store = (*Store)(nil)
+
+// Open connects to the database that o.DSN names and brings its schema up to
+// date; ctx bounds that. Errors wrap storage.ErrKey when o.Keys are not those of
+// the database, and are a *storage.SchemaError when it is from a newer version;
+// neither changes anything.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	return open(ctx, o, func(*pgxpool.Config) {})
+}
+
+// open is Open with a last word on how connections are made.
+func open(ctx context.Context, o Options, tune func(*pgxpool.Config)) (*Store, error) {
+	if o.DSN == "" {
+		return nil, errors.New("postgres: open: no DSN")
+	}
+	if o.Connections < 0 {
+		return nil, errors.New("postgres: open: Connections is negative")
+	}
+	if len(o.Keys) == 0 && !o.AllowUnsealed {
+		return nil, errors.New("postgres: open: no Keys: secrets would be stored as they are, which AllowUnsealed allows")
+	}
+	secrets, err := seal.New(o.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
+	cfg, err := pgxpool.ParseConfig(o.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
+	connections(cfg, o)
+	tune(cfg)
+	s := &Store{secrets: secrets}
+	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
+	if err := s.prepare(ctx, o); err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("postgres: open %s on %s: %w", cfg.ConnConfig.Database, cfg.ConnConfig.Host, err)
+	}
+	return s, nil
+}
+
+// connections sets how many there may be.
+func connections(cfg *pgxpool.Config, o Options) {
+	switch {
+	case o.Connections > 0:
+		cfg.MaxConns = int32(min(o.Connections, 1<<20))
+	case !strings.Contains(o.DSN, "pool_max_conns"):
+		cfg.MaxConns = 16
+	}
+}
+
+// prepare looks at the server and brings the schema up to date.
+func (s *Store) prepare(ctx context.Context, o Options) error {
+	if !o.DangerouslyAllowLossyCommits {
+		if err := s.checkCommits(ctx); err != nil {
+			return err
+		}
+	}
+	if err := migrate(ctx, s.pool); err != nil {
+		return err
+	}
+	return s.secrets.Admit(ctx, marks{s}, o.AllowUnsealed)
+}
+
+// checkCommits fails when the server answers before a commit is on its disk.
+func (s *Store) checkCommits(ctx context.Context) error {
+	for _, setting := range []string{"fsync", "synchronous_commit"} {
+		var value string
+		err := s.pool.QueryRow(ctx, "SHOW "+setting).Scan(&value)
+		var p *pgconn.PgError
+		if errors.As(err, &p) && p.Code == "42704" {
+			continue // another database that speaks the protocol
+		}
+		if err != nil {
+			return err
+		}
+		if value == "off" {
+			return fmt.Errorf("%s is off: a loss of power takes what was acknowledged; turn it on, or set DangerouslyAllowLossyCommits", setting)
+		}
+	}
+	return nil
+}
+
+// Close waits for the steps that have begun and closes the connections. Calls
+// that come later fail.
+func (s *Store) Close() error {
+	s.pool.Close()
+	return nil
+}
