@@ -113,7 +113,7 @@ func words(name string, d detail) string {
 		}
 		return fmt.Sprintf("The phone fetched and installed the Extensible SSO policy: %s (%s) for %s.", d["extension"], d["type"], list(where))
 	case "done":
-		return fmt.Sprintf("Done, %.1f seconds from the first page to single sign-on.", d["seconds"])
+		return fmt.Sprintf("Done, %.1f seconds from the first request to single sign-on.", d["seconds"])
 	}
 	return fmt.Sprint(d)
 }
