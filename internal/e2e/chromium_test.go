@@ -263,8 +263,8 @@ func eval[T any](b *tab, expression string) T {
 // path is where the tab is.
 func (b *tab) path() string { return eval[string](b, "location.pathname") }
 
-// text is what the page says.
-func (b *tab) text() string { return eval[string](b, "document.body.innerText") }
+// text is what the page says, nothing while it is on its way.
+func (b *tab) text() string { return eval[string](b, `document.body?.innerText ?? ""`) }
 
 // said are what the console said, and the addresses of others that were asked.
 func (b *tab) said() (errors, foreign []string) {
