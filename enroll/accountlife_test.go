@@ -19,15 +19,13 @@ import (
 
 const alice, bob = "alice@example.com", "bob@example.com"
 
-// everywhere runs a test by both methods and on both stores.
+// everywhere runs a test by both methods.
 func everywhere(t *testing.T, f func(t *testing.T, a *accountWorld), edit ...func(*enroll.Config)) {
 	for _, method := range []enroll.AccountMethod{enroll.MethodWeb, enroll.MethodOAuth2} {
-		for store, open := range stores {
-			t.Run(string(method)+"/"+store, func(t *testing.T) {
-				set := account(func(c *enroll.AccountConfig) { c.Method = method })
-				f(t, newAccountWorldOn(t, open(t), append([]func(*enroll.Config){set}, edit...)...))
-			})
-		}
+		t.Run(string(method), func(t *testing.T) {
+			set := account(func(c *enroll.AccountConfig) { c.Method = method })
+			f(t, newAccountWorld(t, append([]func(*enroll.Config){set}, edit...)...))
+		})
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +33,6 @@ import (
 	"github.com/enrollkit/enrollkit/sso/ssotest"
 	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/memory"
-	"github.com/enrollkit/enrollkit/storage/sqlite"
 )
 
 // tools are the keys that all account worlds share, since they take time to make.
@@ -135,18 +133,6 @@ func (a *accountWorld) last(prefix string) told {
 	}
 	require.Fail(a.t, "nobody asked for", prefix)
 	return told{}
-}
-
-// stores are those that everything is told over.
-var stores = map[string]func(t testing.TB) storage.Store{
-	"memory": func(testing.TB) storage.Store { return memory.New() },
-	"sqlite": func(t testing.TB) storage.Store {
-		t.Helper()
-		s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
-		require.NoError(t, err)
-		t.Cleanup(func() { s.Close() })
-		return s
-	},
 }
 
 // account changes the account configuration of a world.

@@ -115,7 +115,7 @@ func (s *authServer) VerifyToken(_ context.Context, token string) (jit.Identity,
 
 // newExternalWorld is a server whose devices sign in at the company's own
 // authorization server.
-func newExternalWorld(t *testing.T, store string, edit ...func(*enroll.Config)) (*accountWorld, *authServer) {
+func newExternalWorld(t *testing.T, edit ...func(*enroll.Config)) (*accountWorld, *authServer) {
 	t.Helper()
 	at := time.Now()
 	var a *accountWorld
@@ -125,7 +125,7 @@ func newExternalWorld(t *testing.T, store string, edit ...func(*enroll.Config)) 
 		}
 		return a.clock.Now()
 	})
-	a = newAccountWorldOn(t, stores[store](t), append([]func(*enroll.Config){account(func(c *enroll.AccountConfig) {
+	a = newAccountWorld(t, append([]func(*enroll.Config){account(func(c *enroll.AccountConfig) {
 		c.Method = enroll.MethodOAuth2
 		c.External = &enroll.ExternalOAuth{
 			AuthorizationURL: s.server.URL + "/authorize?tenant=example", TokenURL: s.server.URL + "/token",
@@ -137,97 +137,93 @@ func newExternalWorld(t *testing.T, store string, edit ...func(*enroll.Config)) 
 }
 
 func TestExternalAuthorizationServer(t *testing.T) {
-	for store := range stores {
-		t.Run(store, func(t *testing.T) {
-			a, s := newExternalWorld(t, store)
-			p, account := a.enrolled(alice)
-			connects(t, p)
-			require.Equal(t, 1, s.asked, "a token is judged once")
-			tickets := a.all().Tickets
-			require.Len(t, tickets, 1)
-			require.Equal(t, []any{enroll.TicketEnrolled, mdm.WayAccount}, []any{tickets[0].State, tickets[0].Way})
-			require.Equal(t, alice, p.Identity().Profile.AssignedManagedAppleID)
+	a, s := newExternalWorld(t)
+	p, account := a.enrolled(alice)
+	connects(t, p)
+	require.Equal(t, 1, s.asked, "a token is judged once")
+	tickets := a.all().Tickets
+	require.Len(t, tickets, 1)
+	require.Equal(t, []any{enroll.TicketEnrolled, mdm.WayAccount}, []any{tickets[0].State, tickets[0].Way})
+	require.Equal(t, alice, p.Identity().Profile.AssignedManagedAppleID)
 
-			t.Run("a second device", func(t *testing.T) {
-				second, _ := a.enrolled(alice)
-				connects(t, second)
-				connects(t, p)
-				require.Len(t, a.all().Users, 1)
-			})
-			t.Run("the device refreshes by itself", func(t *testing.T) {
-				former := account.Tokens
-				a.clock.add(time.Hour)
-				connects(t, p)
-				require.NotEqual(t, former, account.Tokens)
-			})
-			t.Run("a token that was used again is none", func(t *testing.T) {
-				require.NoError(t, a.kept.RevokeTokens(t.Context(), p.Identity().ID()))
-				former := account.Tokens
-				account.Tokens.Refresh = ""
-				a.challenged(p)
-				account.Tokens = former
-				connects(t, p)
-			})
-			t.Run("suspended, and healed", func(t *testing.T) {
-				a.suspend(alice, true)
-				a.forbidden(p)
-				a.suspend(alice, false)
-				connects(t, p)
-			})
-			t.Run("suspended in the directory alone", func(t *testing.T) {
-				require.NoError(t, a.kept.Suspend(t.Context(), a.person(alice).ID, true))
-				a.clock.add(time.Hour)
-				account.Tokens.Access = "unknown"
-				_, err := p.Connect(t.Context())
-				require.Error(t, err)
-				require.NoError(t, a.kept.Suspend(t.Context(), a.person(alice).ID, false))
-				connects(t, p)
-			})
-			t.Run("another person's token", func(t *testing.T) {
-				mine := account.Tokens
-				bobs := a.phone()
-				other, err := bobs.EnrollAccount(t.Context(), bob, bob, "password")
-				require.NoError(t, err)
-				account.Tokens = mdmtest.Tokens{Access: other.Tokens.Access}
-				a.challenged(p)
-				late := a.phone()
-				theirs, err := late.Discover(t.Context(), bob)
-				require.NoError(t, err)
-				_, err = theirs.RequestChallenge(t.Context())
-				require.NoError(t, err)
-				require.NoError(t, theirs.SignIn(t.Context(), bob, "password"))
-				require.NoError(t, theirs.RequestToken(t.Context()))
-				account.Tokens = mdmtest.Tokens{Access: theirs.Tokens.Access}
-				a.challenged(p)
-				account.Tokens = mine
-				connects(t, p)
-				require.NoError(t, theirs.RequestProfile(t.Context()), "it was not used up by being refused")
-			})
-			t.Run("the server is down", func(t *testing.T) {
-				s.down = errors.New("no answer")
-				mine := account.Tokens
-				account.Tokens.Access = "new"
-				a.still(func() {
-					_, err := p.Connect(t.Context())
-					require.ErrorIs(t, err, mdmtest.ErrRefused)
-					require.Equal(t, http.StatusServiceUnavailable, a.last("/mdm/").status)
-				})
-				s.down, account.Tokens = nil, mine
-				connects(t, p)
-			})
-			t.Run("the enrollment ended", func(t *testing.T) {
-				require.NoError(t, a.mdm.Unenroll(t.Context(), p.Identity().ID()))
-				_, err := p.Connect(t.Context())
-				require.ErrorIs(t, err, mdmtest.ErrLeft)
-			})
+	t.Run("a second device", func(t *testing.T) {
+		second, _ := a.enrolled(alice)
+		connects(t, second)
+		connects(t, p)
+		require.Len(t, a.all().Users, 1)
+	})
+	t.Run("the device refreshes by itself", func(t *testing.T) {
+		former := account.Tokens
+		a.clock.add(time.Hour)
+		connects(t, p)
+		require.NotEqual(t, former, account.Tokens)
+	})
+	t.Run("a token that was used again is none", func(t *testing.T) {
+		require.NoError(t, a.kept.RevokeTokens(t.Context(), p.Identity().ID()))
+		former := account.Tokens
+		account.Tokens.Refresh = ""
+		a.challenged(p)
+		account.Tokens = former
+		connects(t, p)
+	})
+	t.Run("suspended, and healed", func(t *testing.T) {
+		a.suspend(alice, true)
+		a.forbidden(p)
+		a.suspend(alice, false)
+		connects(t, p)
+	})
+	t.Run("suspended in the directory alone", func(t *testing.T) {
+		require.NoError(t, a.kept.Suspend(t.Context(), a.person(alice).ID, true))
+		a.clock.add(time.Hour)
+		account.Tokens.Access = "unknown"
+		_, err := p.Connect(t.Context())
+		require.Error(t, err)
+		require.NoError(t, a.kept.Suspend(t.Context(), a.person(alice).ID, false))
+		connects(t, p)
+	})
+	t.Run("another person's token", func(t *testing.T) {
+		mine := account.Tokens
+		bobs := a.phone()
+		other, err := bobs.EnrollAccount(t.Context(), bob, bob, "password")
+		require.NoError(t, err)
+		account.Tokens = mdmtest.Tokens{Access: other.Tokens.Access}
+		a.challenged(p)
+		late := a.phone()
+		theirs, err := late.Discover(t.Context(), bob)
+		require.NoError(t, err)
+		_, err = theirs.RequestChallenge(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, theirs.SignIn(t.Context(), bob, "password"))
+		require.NoError(t, theirs.RequestToken(t.Context()))
+		account.Tokens = mdmtest.Tokens{Access: theirs.Tokens.Access}
+		a.challenged(p)
+		account.Tokens = mine
+		connects(t, p)
+		require.NoError(t, theirs.RequestProfile(t.Context()), "it was not used up by being refused")
+	})
+	t.Run("the server is down", func(t *testing.T) {
+		s.down = errors.New("no answer")
+		mine := account.Tokens
+		account.Tokens.Access = "new"
+		a.still(func() {
+			_, err := p.Connect(t.Context())
+			require.ErrorIs(t, err, mdmtest.ErrRefused)
+			require.Equal(t, http.StatusServiceUnavailable, a.last("/mdm/").status)
 		})
-	}
+		s.down, account.Tokens = nil, mine
+		connects(t, p)
+	})
+	t.Run("the enrollment ended", func(t *testing.T) {
+		require.NoError(t, a.mdm.Unenroll(t.Context(), p.Identity().ID()))
+		_, err := p.Connect(t.Context())
+		require.ErrorIs(t, err, mdmtest.ErrLeft)
+	})
 }
 
 // TestExternalTokensThatAreRefused at the enrollment POST.
 func TestExternalTokensThatAreRefused(t *testing.T) {
 	groups := []string{"byod"}
-	a, s := newExternalWorld(t, "memory", func(c *enroll.Config) {
+	a, s := newExternalWorld(t, func(c *enroll.Config) {
 		c.DeviceLimit = 2
 		c.DeviceEnrollment = &enroll.DeviceEnrollment{Groups: groups}
 		c.Accounts = verifies(func(account string) error {

@@ -39,40 +39,38 @@ func (b *browser) choose(way mdm.Way, header ...string) answer {
 // TestDeviceEnrollmentIsChosen goes web-based Device Enrollment end to end.
 func TestDeviceEnrollmentIsChosen(t *testing.T) {
 	for _, os := range []string{"13.1", "17.6.1", "18.6", "26.1"} {
-		for store, open := range stores {
-			t.Run(os+"/"+store, func(t *testing.T) {
-				a := newAccountWorldOn(t, open(t))
-				a.plan = []command.Command{command.DeviceInformation{Queries: []string{"SerialNumber", "OSVersion"}}}
-				p := a.devicePhone(func(c *mdmtest.Config) { c.OSVersion = os })
-				require.NoError(t, p.SignIn(t.Context(), a.url, "alice@example.com", "password"))
-				page := p.Safari.Page()
-				require.Contains(t, string(page.Body), "Know your device again, by its serial number and UDID", "what the company sees is on the page of the form")
-				require.Equal(t, mdm.WayProfile, a.all().Tickets[0].Way)
-				page, err := p.Safari.Press(t.Context(), letManage)
-				require.NoError(t, err)
-				require.Equal(t, "/enroll/ready", page.URL.Path)
-				_, err = p.Download(t.Context())
-				require.NoError(t, err, a.log)
-				require.Equal(t, int(profile.DefaultAccessRights), p.Waiting().AccessRights)
-				require.Empty(t, p.Waiting().ManagedAppleID+p.Waiting().AssignedManagedAppleID+p.Waiting().EnrollmentMode)
-				require.NoError(t, p.Install(t.Context()), a.log)
-				n, err := p.Connect(t.Context())
-				require.NoError(t, err, a.log)
-				require.Equal(t, 1, n)
+		t.Run(os, func(t *testing.T) {
+			a := newAccountWorld(t)
+			a.plan = []command.Command{command.DeviceInformation{Queries: []string{"SerialNumber", "OSVersion"}}}
+			p := a.devicePhone(func(c *mdmtest.Config) { c.OSVersion = os })
+			require.NoError(t, p.SignIn(t.Context(), a.url, "alice@example.com", "password"))
+			page := p.Safari.Page()
+			require.Contains(t, string(page.Body), "Know your device again, by its serial number and UDID", "what the company sees is on the page of the form")
+			require.Equal(t, mdm.WayProfile, a.all().Tickets[0].Way)
+			page, err := p.Safari.Press(t.Context(), letManage)
+			require.NoError(t, err)
+			require.Equal(t, "/enroll/ready", page.URL.Path)
+			_, err = p.Download(t.Context())
+			require.NoError(t, err, a.log)
+			require.Equal(t, int(profile.DefaultAccessRights), p.Waiting().AccessRights)
+			require.Empty(t, p.Waiting().ManagedAppleID+p.Waiting().AssignedManagedAppleID+p.Waiting().EnrollmentMode)
+			require.NoError(t, p.Install(t.Context()), a.log)
+			n, err := p.Connect(t.Context())
+			require.NoError(t, err, a.log)
+			require.Equal(t, 1, n)
 
-				s := a.all()
-				require.Len(t, s.Tickets, 2)
-				require.Equal(t, enroll.TicketSuperseded, s.Tickets[0].State)
-				require.Equal(t, []any{enroll.TicketEnrolled, mdm.WayDevice, enroll.OwnershipCompany}, []any{s.Tickets[1].State, s.Tickets[1].Way, s.Tickets[1].Ownership})
-				require.Equal(t, mdm.WayDevice, s.Enrollments[0].Way)
-				require.Equal(t, p.Identity().UDID, s.Enrollments[0].ID)
-				done, err := p.Safari.Open(t.Context(), a.url+"/ready")
-				require.NoError(t, err)
-				require.Contains(t, string(done.Body), "This device is set up")
-				require.NotContains(t, string(done.Body), "alice@example.com", "there is no Managed Apple Account")
-				require.NoError(t, p.CheckOut(t.Context()))
-			})
-		}
+			s := a.all()
+			require.Len(t, s.Tickets, 2)
+			require.Equal(t, enroll.TicketSuperseded, s.Tickets[0].State)
+			require.Equal(t, []any{enroll.TicketEnrolled, mdm.WayDevice, enroll.OwnershipCompany}, []any{s.Tickets[1].State, s.Tickets[1].Way, s.Tickets[1].Ownership})
+			require.Equal(t, mdm.WayDevice, s.Enrollments[0].Way)
+			require.Equal(t, p.Identity().UDID, s.Enrollments[0].ID)
+			done, err := p.Safari.Open(t.Context(), a.url+"/ready")
+			require.NoError(t, err)
+			require.Contains(t, string(done.Body), "This device is set up")
+			require.NotContains(t, string(done.Body), "alice@example.com", "there is no Managed Apple Account")
+			require.NoError(t, p.CheckOut(t.Context()))
+		})
 	}
 }
 
