@@ -48,7 +48,7 @@ func main() {
 	mux.Handle("/scep", must(scep.New(scep.Config{Issuer: must(ca.New(authority)), Redeemer: portal, RA: ra.Leaf, RAKey: ra.PrivateKey.(scep.RAKey)})))
 	mux.Handle("/mdm/", must(mdm.New(mdm.Config{Store: store, Identity: identities, Topic: apns.Topic(), Planner: planner, Kick: worker.Kick, Challenger: portal})).Handler("/mdm"))
 	go func() { log.Fatal(worker.Run(ctx)) }()
-	log.Fatal((&http.Server{Addr: env("LISTEN"), Handler: mux, ReadHeaderTimeout: 5 * time.Second}).ListenAndServeTLS("tls.pem", "tls.key"))
+	log.Fatal((&http.Server{Addr: env("LISTEN"), Handler: mux, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second}).ListenAndServeTLS("tls.pem", "tls.key"))
 }
 func load(name string) tls.Certificate { return must(tls.LoadX509KeyPair(name+".pem", name+".key")) }
 func must[T any](v T, err error) T {
