@@ -38,10 +38,12 @@ var arrows = table{
 	"enroll/scep":                        {},
 	"enroll/scep/sceptest":               {},
 	"storage":                            {"jit", "sso", "mdm", "enroll", "push"},
-	"storage/memory":                     {"jit", "sso", "mdm", "enroll", "push", "storage"},
-	"storage/sqlite":                     {"jit", "sso", "mdm", "enroll", "push", "storage"},
+	"storage/memory":                     {"jit", "sso", "mdm", "enroll", "push", "storage", "storage/transfer"},
+	"storage/sqlite":                     {"jit", "sso", "mdm", "enroll", "push", "storage", "storage/transfer"},
 	"storage/mysql":                      {"jit", "sso", "mdm", "enroll", "push", "storage"},
 	"storage/postgres":                   {"jit", "sso", "mdm", "enroll", "push", "storage"},
+	"storage/transfer":                   {"jit", "mdm", "enroll"},
+	"storage/transfer/transfertest":      {"jit", "mdm", "enroll", "push", "storage", "storage/memory", "storage/transfer"},
 	"storage/storagetest":                {"jit", "sso", "mdm", "enroll", "push", "storage", "storage/memory"},
 }
 

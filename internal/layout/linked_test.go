@@ -25,6 +25,7 @@ var kits = table{
 	"push/pushtest":                      {"push"},
 	"sso/ssotest":                        {"sso/oidc"},
 	"storage/storagetest":                {"enroll", "mdm", "push"},
+	"storage/transfer/transfertest":      {"enroll", "mdm", "push"},
 }
 
 func paths(names ...string) []string {

@@ -54,7 +54,8 @@
 // need none. Times are microseconds since 1970 in UTC, absent when it has not
 // happened; digests are hexadecimal, other bytes base64; what is empty or false is
 // absent. The digest at the end is of all lines before. In a sealed file the header
-// has "sealed":true, and each line has "sealed", in base64, in place of "record".
+// has "sealed":true, and each line has "sealed", in base64, in place of "cursor" and
+// "record".
 //
 // A reader refuses a version, a kind and a field that it does not know, since to
 // leave them out would lose them. A later version of this package reads all

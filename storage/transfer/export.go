@@ -155,12 +155,11 @@ func ExportFile(ctx context.Context, path string, from Source, o ExportOptions) 
 	if err != nil {
 		return Progress{}, fmt.Errorf("transfer: export: %w", err)
 	}
-	defer f.Close()
 	done, err := exportInto(ctx, f, from, o)
 	if err != nil {
-		return done, err
+		return done, errors.Join(err, f.Close())
 	}
-	if err := f.Sync(); err != nil {
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return done, fmt.Errorf("transfer: export: %w", err)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {

@@ -77,6 +77,9 @@ func Import(ctx context.Context, r io.Reader, into Sink, o ImportOptions) (Progr
 		switch {
 		case errors.Is(err, io.EOF):
 			err := flush()
+			if err == nil {
+				done.Bytes = in.whole
+			}
 			return done, err
 		case errors.Is(err, ErrIncomplete):
 			err := errors.Join(err, flush())

@@ -38,10 +38,15 @@ type header struct {
 
 // line is any other line.
 type line struct {
-	Kind   Kind            `json:"kind"`
+	Kind Kind `json:"kind"`
+	body
+	Sealed []byte `json:"sealed,omitempty"`
+}
+
+// body is what is sealed.
+type body struct {
 	Cursor text            `json:"cursor,omitempty"`
 	Record json.RawMessage `json:"record,omitempty"`
-	Sealed []byte          `json:"sealed,omitempty"`
 }
 
 // end is the record of the last line.
@@ -51,8 +56,8 @@ type end struct {
 }
 
 // place names a record within all files, so that it cannot be moved.
-func (h *header) place(l line, n int64) []string {
-	return []string{string(h.ID), strconv.FormatInt(n, 10), string(l.Kind), string(l.Cursor)}
+func (h *header) place(k Kind, n int64) []string {
+	return []string{string(h.ID), strconv.FormatInt(n, 10), string(k)}
 }
 
 const sealedColumn = "transfer.record"
@@ -196,14 +201,20 @@ func (r *Reader) Next() (Entry, error) {
 		return Entry{}, r.err
 	}
 	e, err := r.next()
-	if err != nil {
-		if r.err = err; !errors.Is(err, io.EOF) {
-			r.err = &LineError{r.lines, err}
-		}
-		return Entry{}, r.err
+	switch {
+	case err == nil:
+		return e, nil
+	case errors.Is(err, errEnd):
+		r.err = io.EOF
+	default:
+		r.err = &LineError{r.lines, err}
 	}
-	return e, nil
+	return Entry{}, r.err
 }
+
+// errEnd is the end of a file that is whole. An io.EOF from elsewhere must never
+// be taken for it.
+var errEnd = errors.New("transfer: end")
 
 func (r *Reader) next() (Entry, error) {
 	b, err := r.line()
@@ -217,17 +228,16 @@ func (r *Reader) next() (Entry, error) {
 	if err := strict(b, &l); err != nil {
 		return Entry{}, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
-	record, err := r.open(l)
-	if err != nil {
+	if err := r.open(&l); err != nil {
 		return Entry{}, err
 	}
 	if l.Kind == kindEnd {
-		return Entry{}, r.end(record)
+		return Entry{}, r.end(l.Record, len(b))
 	}
 	if !slices.Contains(r.header.Kinds, l.Kind) {
 		return Entry{}, &KindError{l.Kind}
 	}
-	parsed, err := parse(l.Kind, record)
+	parsed, err := parse(l.Kind, l.Record)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -236,29 +246,32 @@ func (r *Reader) next() (Entry, error) {
 	return Entry{Record: parsed, Cursor: string(l.Cursor)}, nil
 }
 
-// open returns the record of a line in clear.
-func (r *Reader) open(l line) ([]byte, error) {
+// open opens what is sealed in a line.
+func (r *Reader) open(l *line) error {
 	switch {
 	case !r.header.Sealed && len(l.Sealed) == 0:
-		return l.Record, nil
-	case !r.header.Sealed || len(l.Record) > 0:
-		return nil, fmt.Errorf("%w: the record is not sealed as the header says", ErrDamaged)
+		return nil
+	case !r.header.Sealed || len(l.Record) > 0 || l.Cursor != "":
+		return fmt.Errorf("%w: what is sealed is not what the header says", ErrDamaged)
 	}
-	record, err := r.ring.Open(l.Sealed, sealedColumn, r.header.place(l, r.n)...)
+	b, err := r.ring.Open(l.Sealed, sealedColumn, r.header.place(l.Kind, r.n)...)
 	switch {
 	case errors.Is(err, seal.ErrKey):
-		return nil, fmt.Errorf("%w: the record is sealed with another one", ErrKey)
+		return fmt.Errorf("%w: the record is sealed with another one", ErrKey)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if err := wellFormed(record); err != nil {
-		return nil, err
+	if err := wellFormed(b); err != nil {
+		return err
 	}
-	return record, nil
+	if err := strict(b, &l.body); err != nil {
+		return fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return nil
 }
 
-// end compares the file with what its last line says, and returns io.EOF.
-func (r *Reader) end(record []byte) error {
+// end compares the file with what its last line says, and returns errEnd.
+func (r *Reader) end(record []byte, length int) error {
 	var e end
 	if err := strict(record, &e); err != nil {
 		return fmt.Errorf("%w: %w", ErrRecord, err)
@@ -269,5 +282,6 @@ func (r *Reader) end(record []byte) error {
 	if _, err := r.in.ReadByte(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: something follows its end", ErrDamaged)
 	}
-	return io.EOF
+	r.whole += int64(length)
+	return errEnd
 }

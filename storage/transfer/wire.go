@@ -321,7 +321,7 @@ func strict(b []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		return err
+		return fmt.Errorf("%v", err) //nolint:errorlint // an io.EOF of its own means nothing to a caller
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("more follows the value")

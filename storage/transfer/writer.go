@@ -75,7 +75,7 @@ func (w *Writer) Write(e Entry) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s %q: %w", ErrRecord, k, e.Record.Name(), err)
 	}
-	if err := w.line(line{Kind: k, Cursor: text(e.Cursor), Record: record}); err != nil {
+	if err := w.line(line{Kind: k, body: body{Cursor: text(e.Cursor), Record: record}}); err != nil {
 		return err
 	}
 	w.n++
@@ -88,17 +88,20 @@ func (w *Writer) Close() error {
 	if err != nil {
 		return fmt.Errorf("transfer: %w", err)
 	}
-	return w.line(line{Kind: kindEnd, Record: record})
+	return w.line(line{Kind: kindEnd, body: body{Record: record}})
 }
 
-// line seals the record of a line, if there are keys, and writes it.
+// line seals the body of a line, if there are keys, and writes it.
 func (w *Writer) line(l line) error {
 	if w.header.Sealed {
-		var err error
-		if l.Sealed, err = w.ring.Seal(l.Record, sealedColumn, w.header.place(l, w.n)...); err != nil {
+		b, err := json.Marshal(l.body)
+		if err == nil {
+			l.Sealed, err = w.ring.Seal(b, sealedColumn, w.header.place(l.Kind, w.n)...)
+		}
+		if err != nil {
 			return fmt.Errorf("transfer: %w", err)
 		}
-		l.Record = nil
+		l.body = body{}
 	}
 	return w.write(l)
 }

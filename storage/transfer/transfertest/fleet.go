@@ -38,7 +38,7 @@ type fleet struct {
 // expect notes when a step is not answered as expected.
 func (f *fleet) expect(what string, err, want error) {
 	if !errors.Is(err, want) && f.failed == nil {
-		f.failed = fmt.Errorf("%s: %v, and not %v", what, err, want)
+		f.failed = fmt.Errorf("%s: %s, and not %s", what, fmt.Sprint(err), fmt.Sprint(want))
 	}
 }
 

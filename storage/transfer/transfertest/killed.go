@@ -25,7 +25,7 @@ const (
 
 // killed kills a process that imports after some of its batches, and begins the
 // import again.
-func killed(t *testing.T, a Adapter) {
+func killed(t testing.TB, a Adapter) {
 	source := memory.New()
 	_, err := grow(t.Context(), source)
 	ok(t, err, "the fleet")
@@ -93,10 +93,10 @@ func killAfter(ctx context.Context, test, place, file string, n int) error {
 }
 
 // child imports until it is killed.
-func child(t *testing.T, a Adapter, place string) {
+func child(t testing.TB, a Adapter, place string) {
 	f, err := os.Open(os.Getenv(childFile))
 	ok(t, err, "open the export")
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	s, err := a.Open(place)
 	ok(t, err, "open")
 	_, err = transfer.Import(t.Context(), f, s, transfer.ImportOptions{Batch: childBatch, Progress: func(p transfer.Progress) {

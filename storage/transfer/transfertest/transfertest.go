@@ -62,59 +62,99 @@ func Run(t *testing.T, a Adapter) {
 
 // Between moves a fleet from a store of one adapter to one of another.
 func Between(t *testing.T, from, to Adapter) {
-	key := bytes.Repeat([]byte{7}, 32)
-	source := open(t, from)
-	f, err := grow(t.Context(), source)
-	ok(t, err, "the fleet, at "+from.Name)
-	want := records(t, source, 100)
-	if short := records(t, source, 1); !slices.Equal(short, want) {
-		t.Fatalf("%s gives other records when it is asked for one at a time:\n%s", from.Name, difference(short, want))
+	for _, c := range clauses() {
+		t.Run(c.name, func(t *testing.T) { c.check(moving(t, from, to)) })
 	}
-	file := export(t, source, key)
-
-	t.Run("everything is there", func(t *testing.T) {
-		s := open(t, to)
-		done, err := transfer.Import(t.Context(), bytes.NewReader(file), s, transfer.ImportOptions{Keys: [][]byte{key}, Batch: 7})
-		ok(t, err, "Import into "+to.Name)
-		if done.Records != int64(len(want)) || done.Added != done.Records {
-			t.Errorf("of %d records %d were read and %d added", len(want), done.Records, done.Added)
-		}
-		same(t, source, s, want)
-		done, err = transfer.Import(t.Context(), bytes.NewReader(file), s, transfer.ImportOptions{Keys: [][]byte{key}})
-		ok(t, err, "Import again")
-		if done.Added != 0 {
-			t.Errorf("the same file again added %d records", done.Added)
-		}
-		same(t, source, s, want)
-	})
-	t.Run("stopped and begun again", func(t *testing.T) {
-		for n := 1; n < len(want)/5; n += 3 {
-			for _, before := range []bool{true, false} {
-				s := open(t, to)
-				_, err := transfer.Import(t.Context(), bytes.NewReader(file), &stopping{Sink: s, at: n, before: before},
-					transfer.ImportOptions{Keys: [][]byte{key}, Batch: 5})
-				is(t, err, errStopped, "Import that is stopped")
-				_, err = transfer.Import(t.Context(), bytes.NewReader(file), s, transfer.ImportOptions{Keys: [][]byte{key}})
-				ok(t, err, "Import again")
-				same(t, source, s, want)
-			}
-		}
-	})
-	t.Run("goes on", func(t *testing.T) {
-		s := open(t, to)
-		_, err := transfer.Import(t.Context(), bytes.NewReader(file), s, transfer.ImportOptions{Keys: [][]byte{key}})
-		ok(t, err, "Import into "+to.Name)
-		got, stayed := goOn(t.Context(), s, f.claimed), goOn(t.Context(), source, f.claimed)
-		if diff := difference(got, stayed); diff != "" {
-			t.Fatalf("after the move %s answers in another way than %s:\n%s", to.Name, from.Name, diff)
-		}
-		if diff := difference(records(t, s, 100), records(t, source, 100)); diff != "" {
-			t.Fatalf("after all that %s holds something else than %s:\n%s", to.Name, from.Name, diff)
-		}
-	})
 }
 
-func open(t *testing.T, a Adapter) Store {
+// clause is something that is true of every move.
+type clause struct {
+	name  string
+	check func(m *move)
+}
+
+func clauses() []clause {
+	return []clause{
+		{"everything is there", (*move).everything},
+		{"stopped and begun again", (*move).again},
+		{"goes on", (*move).goesOn},
+	}
+}
+
+// move is a fleet that is to be moved.
+type move struct {
+	testing.TB
+	from, to Adapter
+	fleet    *fleet
+	source   Store
+	want     []string
+	file     []byte
+	keys     [][]byte
+}
+
+func moving(t testing.TB, from, to Adapter) *move {
+	t.Helper()
+	m := &move{TB: t, from: from, to: to, source: open(t, from), keys: [][]byte{bytes.Repeat([]byte{7}, 32)}}
+	var err error
+	m.fleet, err = grow(t.Context(), m.source)
+	ok(t, err, "the fleet, at "+from.Name)
+	m.want = records(t, m.source, 100)
+	if short := records(t, m.source, 1); !slices.Equal(short, m.want) {
+		t.Fatalf("%s gives other records when it is asked for one at a time:\n%s", from.Name, difference(short, m.want))
+	}
+	var file bytes.Buffer
+	_, err = transfer.Export(t.Context(), &file, m.source, transfer.ExportOptions{Keys: m.keys, Page: 9})
+	ok(t, err, "Export")
+	m.file = file.Bytes()
+	return m
+}
+
+// into imports the whole file.
+func (m *move) into(s transfer.Sink, batch int) transfer.Progress {
+	m.Helper()
+	done, err := transfer.Import(m.Context(), bytes.NewReader(m.file), s, transfer.ImportOptions{Keys: m.keys, Batch: batch})
+	ok(m, err, "Import into "+m.to.Name)
+	return done
+}
+
+func (m *move) everything() {
+	s := open(m, m.to)
+	if done := m.into(s, 7); done.Records != int64(len(m.want)) || done.Added != done.Records {
+		m.Errorf("of %d records %d were read and %d added", len(m.want), done.Records, done.Added)
+	}
+	same(m, m.source, s, m.want)
+	if done := m.into(s, 0); done.Added != 0 {
+		m.Errorf("the same file again added %d records", done.Added)
+	}
+	same(m, m.source, s, m.want)
+}
+
+func (m *move) again() {
+	for n := 1; n < len(m.want)/5; n += 3 {
+		for _, before := range []bool{true, false} {
+			s := open(m, m.to)
+			_, err := transfer.Import(m.Context(), bytes.NewReader(m.file), &stopping{Sink: s, at: n, before: before},
+				transfer.ImportOptions{Keys: m.keys, Batch: 5})
+			is(m, err, errStopped, "Import that is stopped")
+			m.into(s, 0)
+			same(m, m.source, s, m.want)
+		}
+	}
+}
+
+func (m *move) goesOn() {
+	s := open(m, m.to)
+	m.into(s, 0)
+	got, stayed := goOn(m.Context(), s, m.fleet.claimed), goOn(m.Context(), m.source, m.fleet.claimed)
+	if diff := difference(got, stayed); diff != "" {
+		m.Fatalf("after the move %s answers in another way than %s:\n%s", m.to.Name, m.from.Name, diff)
+	}
+	if diff := difference(records(m, s, 100), records(m, m.source, 100)); diff != "" {
+		m.Fatalf("after all that %s holds something else than %s:\n%s", m.to.Name, m.from.Name, diff)
+	}
+}
+
+func open(t testing.TB, a Adapter) Store {
 	t.Helper()
 	s, err := a.Open(t.TempDir())
 	ok(t, err, "open a store of "+a.Name)
@@ -122,23 +162,15 @@ func open(t *testing.T, a Adapter) Store {
 	return s
 }
 
-func closeStore(t *testing.T, s Store) {
+func closeStore(t testing.TB, s Store) {
 	t.Helper()
 	if c, closes := s.(io.Closer); closes {
 		ok(t, c.Close(), "close")
 	}
 }
 
-func export(t *testing.T, s Store, key []byte) []byte {
-	t.Helper()
-	var file bytes.Buffer
-	_, err := transfer.Export(t.Context(), &file, s, transfer.ExportOptions{Keys: [][]byte{key}, Page: 9})
-	ok(t, err, "Export")
-	return file.Bytes()
-}
-
 // records are the lines of an export, without cursors and in clear.
-func records(t *testing.T, s transfer.Source, page int) []string {
+func records(t testing.TB, s transfer.Source, page int) []string {
 	t.Helper()
 	var file strings.Builder
 	w, err := transfer.NewWriter(&file, transfer.WriteOptions{Random: strings.NewReader(strings.Repeat("0", 16))})
@@ -165,7 +197,7 @@ func records(t *testing.T, s transfer.Source, page int) []string {
 }
 
 // same fails unless a store holds what the source does.
-func same(t *testing.T, source, s Store, want []string) {
+func same(t testing.TB, source, s Store, want []string) {
 	t.Helper()
 	if diff := difference(records(t, s, 100), want); diff != "" {
 		t.Fatalf("what is there differs:\n%s", diff)
@@ -208,7 +240,7 @@ func (s *stopping) ImportBatch(ctx context.Context, records []transfer.Record) (
 }
 
 // refusals gives a store what it cannot take: it says so, and takes nothing of it.
-func refusals(t *testing.T, a Adapter) {
+func refusals(t testing.TB, a Adapter) {
 	s := open(t, a)
 	_, err := grow(t.Context(), s)
 	ok(t, err, "the fleet")
@@ -265,14 +297,14 @@ func refusals(t *testing.T, a Adapter) {
 	}
 }
 
-func ok(t *testing.T, err error, what string) {
+func ok(t testing.TB, err error, what string) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 }
 
-func is(t *testing.T, err, want error, what string) {
+func is(t testing.TB, err, want error, what string) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Fatalf("%s: %v, and not %v", what, err, want)
