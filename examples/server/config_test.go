@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// company writes the files of a trial without starting anything, and returns
+// its settings.
+func company(t *testing.T) config {
+	t.Helper()
+	return newTrial(t, "postgres:///enrollkit", trialBase, nil).settings
+}
+
+// mistakes are the lines that newNode returns for settings.
+func mistakes(c config) []string {
+	_, err := newNode(c, slog.New(slog.DiscardHandler))
+	if err == nil {
+		return nil
+	}
+	return strings.Split(err.Error(), "\n")
+}
+
+// Every mistake is named by its setting, and no other setting is.
+func TestMistakes(t *testing.T) {
+	good := company(t)
+	require.Empty(t, mistakes(good))
+	require.NoError(t, os.WriteFile(filepath.Join(good.dir, "text"), []byte("text"), 0o600))
+	require.NoError(t, os.MkdirAll(filepath.Join(good.dir, "bad-policies", "100%"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(good.dir, "bad-policies", "a.mobileconfig"), []byte("text"), 0o600))
+	other := filepath.Join(t.TempDir(), "other.key")
+	wrongKey, err := os.ReadFile(filepath.Join(good.dir, "tls.key"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(other, wrongKey, 0o600))
+
+	for name, c := range map[string]struct {
+		edit func(*config)
+		want []string // how the lines begin
+	}{
+		"empty": {func(c *config) { *c = defaults() }, []string{
+			"base_url: is missing", "organization: is missing", "identifier: is missing", "database.dsn: is missing",
+			"sign_in.client_id: is missing", "signing.certificate: is missing", "signing.key: is missing",
+			"devices.ca.certificate: is missing", "devices.ca.key: is missing", "devices.ra.certificate: is missing",
+			"devices.ra.key: is missing", "push.certificate: is missing", "push.key: is missing", "cookie_keys: is missing",
+			"database.keys: is missing", "tls: is missing", "sign_in.issuer: the preset generic needs an issuer",
+		}},
+		"addresses": {func(c *config) { c.Listen, c.Admin = "nowhere", "127.0.0.1:http:1" }, []string{"listen:", "admin:"}},
+		"base URL":  {func(c *config) { c.BaseURL = "http://mdm.example.com/x" }, []string{"base_url: must be https://"}},
+		"files that are not there": {func(c *config) {
+			c.TLS.Certificate, c.Signing.Key, c.Devices.CA.Certificate, c.Devices.RA.Key = "x1", "x2", "x3", "x4"
+			c.Push.Certificate, c.Push.Roots, c.CookieKeys, c.Database.Keys = "x5", "x6", []string{"x7"}, []string{"seal.key", "x8"}
+			c.SignIn.Roots, c.Account.DeviceCA, c.Policies = "x9", "x10", "x11"
+		}, []string{
+			"cookie_keys: open", "database.keys: open", "devices.ca.certificate: open", "devices.ra.key: open", "tls.certificate: open",
+			"signing.key: open", "push.roots: open", "push.certificate: open", "sign_in.roots: open", "account.device_ca: open", "policies: open",
+		}},
+		"files that are something else": {func(c *config) {
+			c.TLS.Certificate, c.Signing.Key, c.Devices.CA.Certificate, c.Devices.RA.Key = "text", "text", "text", "text"
+			c.Push.Certificate, c.Push.Roots, c.CookieKeys, c.Database.Keys = "text", "text", []string{"text"}, []string{"text"}
+			c.SignIn.Roots, c.Account.DeviceCA = "text", "text"
+		}, []string{
+			"cookie_keys: text has not 32 bytes", "database.keys: text has not 32 bytes", "devices.ca: text and", "devices.ra: scep-ra-chain.pem and text", "tls: text and",
+			"signing: profile-signing-chain.pem and text", "push.roots: text has no certificate", "push: push: push certificate", "sign_in.roots: text has no", "account.device_ca: machineinfo",
+		}},
+		"a key of another certificate": {func(c *config) { c.Signing.Key = other }, []string{"signing: profile-signing-chain.pem and"}},
+		"an authority that is none":    {func(c *config) { c.Devices.CA = c.TLS }, []string{"devices.ca:"}},
+		"an RA of another authority":   {func(c *config) { c.Devices.RA = c.TLS }, []string{"devices.ra:"}},
+		"policies":                     {func(c *config) { c.Policies = "bad-policies" }, []string{"policies: ", "policies: assignment 0"}},
+		"no TLS and no proxy":          {func(c *config) { c.TLS = pairConfig{} }, []string{"tls: is missing"}},
+		"TLS twice":                    {func(c *config) { c.Proxy.Trusted = []string{"10.0.0.0/8"} }, []string{"proxy.trusted: is for"}},
+		"half a pair":                  {func(c *config) { c.TLS.Key = "" }, []string{"tls: needs both"}},
+		"networks": {func(c *config) {
+			c.TLS, c.Proxy.Trusted = pairConfig{}, []string{"10.0.0.1", "10.0.0.0/8", "x"}
+		}, []string{"proxy.trusted:", "proxy.trusted:"}},
+		"a header without a proxy": {func(c *config) { c.Proxy.ClientCertificateHeader = "X" }, []string{"proxy.client_certificate_header:"}},
+		"numbers": {func(c *config) { c.Database.Connections, c.Devices.Limit, c.Stop.Delay, c.Push.Lease = -1, -1, -1, -1 }, []string{
+			"database.connections: is negative", "devices.limit: is negative", "push.lease: is negative", "stop.delay: is negative",
+		}},
+		"mistakes of several parts": {func(c *config) {
+			c.Organization, c.Policies, c.Account.Method, c.Devices.RA = "", "bad-policies", "kerberos", c.Signing
+		}, []string{"organization: is missing", "policies:", "account.method:", "policies:", "devices.ra:"}},
+		"log level":                  {func(c *config) { c.LogLevel = "loud" }, []string{"log_level:"}},
+		"DSN":                        {func(c *config) { c.Database.DSN = "postgres://a:secret@b:x/" }, []string{"database.dsn:"}},
+		"preset":                     {func(c *config) { c.SignIn.Preset = "adfs" }, []string{"sign_in.preset:"}},
+		"Entra without a tenant":     {func(c *config) { c.SignIn.Preset, c.SignIn.Issuer = "entra", "" }, []string{"sign_in:"}},
+		"Entra with an issuer":       {func(c *config) { c.SignIn.Preset = "entra" }, []string{"sign_in.issuer:"}},
+		"Google without a domain":    {func(c *config) { c.SignIn.Preset, c.SignIn.Issuer = "google", "" }, []string{"sign_in:"}},
+		"two secrets":                {func(c *config) { c.SignIn.ClientSecretFile = "seal.key" }, []string{"sign_in.client_secret_file:"}},
+		"method":                     {func(c *config) { c.Account.Method = "kerberos" }, []string{"account.method:"}},
+		"account without anchor":     {func(c *config) { c.Account.DeviceCA = "" }, []string{"account.device_ca:"}},
+		"domains":                    {func(c *config) { c.Account.Domains = []string{"not a domain"} }, []string{"account.domains:"}},
+		"families of nobody":         {func(c *config) { c.DeviceEnrollment = deviceConfig{Families: []string{"iPad"}} }, []string{"device_enrollment.groups:"}},
+		"families":                   {func(c *config) { c.DeviceEnrollment.Families = []string{"Pixel"} }, []string{"device_enrollment.families:"}},
+		"a push service without TLS": {func(c *config) { c.Push.Host = "http://x" }, []string{"push:"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			edited := good
+			c.edit(&edited)
+			got := mistakes(edited)
+			for i, line := range got {
+				if i >= len(c.want) {
+					break
+				}
+				require.True(t, strings.HasPrefix(line, c.want[i]), "line %d is %q and not %q of\n%s", i, line, c.want[i], strings.Join(got, "\n"))
+			}
+			require.Len(t, got, len(c.want), strings.Join(got, "\n"))
+			require.NotContains(t, strings.Join(got, "\n"), "secret@")
+		})
+	}
+}
+
+func TestReadFile(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"nothing":      {`{}`, nil},
+		"no JSON":      {`base_url = "x"`, []string{"f: it is no JSON object"}},
+		"null":         {`null`, []string{"f: it is no JSON object"}},
+		"another type": {`{"base_url": 7, "stop": {"delay": "soon"}, "tls": "x"}`, []string{"f: base_url:", "f: stop.delay:", "f: tls is no JSON object"}},
+		"unknown":      {`{"base": "x", "database": {"url": "y", "dsn": "z"}}`, []string{"f: base is no setting", "f: database.url is no setting"}},
+		"good":         {`{"database": {"dsn": "z", "keys": ["a", "b"]}, "push": {"certificate": "c", "lease": "3s"}}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := defaults()
+			err := s.read("f", []byte(c.text))
+			if c.want == nil {
+				require.NoError(t, err)
+				return
+			}
+			lines := strings.Split(err.Error(), "\n")
+			require.Len(t, lines, len(c.want), err)
+			for i, line := range lines {
+				require.Contains(t, line, c.want[i])
+			}
+		})
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	c := defaults()
+	c.BaseURL = "https://old.example.com"
+	require.NoError(t, c.readEnvironment([]string{
+		"PATH=/bin", "ENROLLKIT_SERVER_BASE_URL=https://mdm.example.com", "ENROLLKIT_SERVER_DATABASE_DSN=postgres:///a?b=c",
+		"ENROLLKIT_SERVER_DATABASE_KEYS=new.key, old.key", "ENROLLKIT_SERVER_SIGN_IN_REQUIRE_MFA=true", "ENROLLKIT_SERVER_STOP_LIMIT=7s",
+		"ENROLLKIT_SERVER_DEVICES_LIMIT=3", "ENROLLKIT_SERVER_PUSH_CERTIFICATE=p.pem",
+	}))
+	require.Equal(t, "https://mdm.example.com", c.BaseURL)
+	require.Equal(t, "postgres:///a?b=c", c.Database.DSN)
+	require.Equal(t, []string{"new.key", "old.key"}, c.Database.Keys)
+	require.True(t, c.SignIn.RequireMFA)
+	require.EqualValues(t, 7e9, c.Stop.Limit)
+	require.Equal(t, 3, c.Devices.Limit)
+	require.Equal(t, "p.pem", c.Push.Certificate)
+
+	err := c.readEnvironment([]string{
+		"ENROLLKIT_SERVER_DATABASE_URL=x", "ENROLLKIT_SERVER_DEVICES_LIMIT=many", "ENROLLKIT_SERVER_SIGN_IN_REQUIRE_MFA=perhaps", "ENROLLKIT_SERVER_STOP_LIMIT=7",
+	})
+	require.Len(t, strings.Split(err.Error(), "\n"), 4, err)
+	require.ErrorContains(t, err, "ENROLLKIT_SERVER_DATABASE_URL: is no setting")
+}
+
+// What is written for further nodes says the same as what it was written from.
+func TestSettingsRoundTrip(t *testing.T) {
+	w := newTrial(t, "postgres:///enrollkit", trialBase, nil)
+	read, err := configure(flags{config: w.config}, nil)
+	require.NoError(t, err)
+	require.Equal(t, w.settings, read)
+	b, err := json.Marshal(read)
+	require.NoError(t, err)
+	require.NotContains(t, string(b), w.dir, "files are named beside it")
+}
+
+// The program says all that is wrong, and starts nothing.
+func TestRun(t *testing.T) {
+	file := company(t).dir + "/server.json"
+	for name, c := range map[string]struct {
+		args, environ []string
+		code          int
+		says          string
+	}{
+		"help":             {[]string{"-h"}, nil, 0, "ENROLLKIT_SERVER_"},
+		"a flag":           {[]string{"-x"}, nil, 2, "-x"},
+		"an argument":      {[]string{"x"}, nil, 2, "unexpected argument"},
+		"both":             {[]string{"-dev", "d", "-config", "c"}, nil, 2, "-dev makes"},
+		"no file":          {[]string{"-config", "nothing.json"}, nil, 2, "nothing.json"},
+		"nothing":          {nil, nil, 2, "mistakes:\n"},
+		"a trial alone":    {[]string{"-dev", t.TempDir()}, nil, 2, "ENROLLKIT_SERVER_DATABASE_DSN"},
+		"variables":        {[]string{"-config", file, "-check"}, []string{"ENROLLKIT_SERVER_X=1"}, 2, "ENROLLKIT_SERVER_X: is no setting"},
+		"check":            {[]string{"-config", file, "-check"}, nil, 0, "good"},
+		"check of a trial": {[]string{"-dev", t.TempDir(), "-dev-idp", "127.0.0.1:0", "-check"}, []string{"ENROLLKIT_SERVER_DATABASE_DSN=postgres:///x"}, 0, "good"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			require.Equal(t, c.code, run(t.Context(), c.args, c.environ, io.MultiWriter(&out), &out), out.String())
+			require.Contains(t, out.String(), c.says)
+		})
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"2.mobileconfig", "1.mobileconfig", "README.md", ".hidden.mobileconfig", "a%2Fb/x.mobileconfig", "eng/y.mobileconfig", ".git/z.mobileconfig"} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
+	}
+	list, err := readPolicies(dir)
+	require.NoError(t, err)
+	var got []string
+	for _, a := range list {
+		got = append(got, a.Group+":"+a.Name+":"+string(a.Profile))
+	}
+	require.Equal(t, []string{":1:1.mobileconfig", ":2:2.mobileconfig", "a/b:x:a%2Fb/x.mobileconfig", "eng:y:eng/y.mobileconfig"}, got)
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// flags are what the command line says. Everything else is in the configuration.
+type flags struct {
+	config, dev        string
+	dsn, listen, admin string
+	identityProvider   string // where that of -dev listens
+	check              bool
+}
+
+// parseFlags tells what is wrong on stderr and returns it.
+func parseFlags(args []string, stderr io.Writer) (flags, error) {
+	var o flags
+	set := flag.NewFlagSet("server", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.StringVar(&o.config, "config", "", "`file` with the settings, JSON; those of the environment (ENROLLKIT_SERVER_…) go before it")
+	set.StringVar(&o.dev, "dev", "", "make what is missing in `directory`, and run an identity provider and an APNs stand-in, for a trial")
+	set.StringVar(&o.dsn, "dsn", "", "`address` of the PostgreSQL database, before that of the configuration")
+	set.StringVar(&o.listen, "listen", "", "`address` to listen on, before that of the configuration")
+	set.StringVar(&o.admin, "admin", "", "`address` of health and readiness, before that of the configuration")
+	set.StringVar(&o.identityProvider, "dev-idp", "127.0.0.1:9444", "`address` of the identity provider of -dev")
+	set.BoolVar(&o.check, "check", false, "check the configuration and the files that it names, and exit")
+	if err := set.Parse(args); err != nil {
+		return o, err
+	}
+	err := o.judge(set.Args())
+	if err != nil {
+		fmt.Fprintln(stderr, describe(err))
+	}
+	return o, err
+}
+
+func (o flags) judge(rest []string) error {
+	var f faults
+	if len(rest) > 0 {
+		f.add("command line", fmt.Errorf("unexpected argument %q", rest[0]))
+	}
+	if o.dev != "" && o.config != "" {
+		f.add("command line", errors.New("-dev makes a configuration of its own, and -config names another"))
+	}
+	return f.err()
+}
+
+// configure reads the configuration. It is as good as it could be read when there
+// is an error.
+func configure(o flags, environ []string) (config, error) {
+	c := defaults()
+	var f faults
+	if o.config != "" {
+		f.join(c.readFile(o.config))
+		c.dir = filepath.Dir(o.config)
+	}
+	f.join(c.readEnvironment(environ))
+	for _, s := range []struct {
+		flag    string
+		setting *string
+	}{{o.dsn, &c.Database.DSN}, {o.listen, &c.Listen}, {o.admin, &c.Admin}} {
+		if s.flag != "" {
+			*s.setting = s.flag
+		}
+	}
+	return c, f.err()
+}
+
+// development completes the settings for -dev.
+func (o flags) development(c config) (config, error) {
+	dir, err := filepath.Abs(o.dev)
+	if err != nil {
+		return c, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return c, err
+	}
+	c.dir = dir
+	c.SignIn.Issuer = "https://" + o.identityProvider + "/idp"
+	return c, nil
+}

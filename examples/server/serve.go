@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/enrollkit/enrollkit/storage/postgres"
+)
+
+// serve runs the node until ctx ends, and then stops it: readiness says no,
+// requests finish, live pages end, the push worker puts down what it holds, the
+// database is closed. up is called when devices are answered.
+func (n *node) serve(ctx context.Context, up func()) (err error) {
+	if n.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.Admin); err != nil {
+		return err
+	}
+	failed := make(chan error, 3)
+	stopAdmin := n.start(n.newServer(n.health()), n.admin, failed)
+	defer func() { err = errors.Join(err, stopAdmin(context.Background())) }()
+
+	store, err := n.database.open(ctx, n.options(), n.log)
+	if ctx.Err() != nil {
+		return nil // asked to stop before there was anything to stop
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	n.opened.Store(true)
+
+	if n.public, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.Listen); err != nil {
+		return err
+	}
+	stopWorker := background(n.worker.Run, failed)
+	defer func() { err = errors.Join(err, stopWorker()) }()
+	web := n.newServer(n.handler)
+	web.RegisterOnShutdown(n.portal.Close)
+	stopWeb := n.start(web, n.public, failed)
+	up()
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	n.stopping.Store(true)
+	n.log.Info("stopping")
+	if err == nil {
+		pause(time.Duration(n.config.Stop.Delay))
+	}
+	limited, cancel := context.WithTimeout(context.Background(), time.Duration(n.config.Stop.Limit))
+	defer cancel()
+	return errors.Join(err, stopWeb(limited))
+}
+
+// options are those of the database.
+func (n *node) options() postgres.Options {
+	return postgres.Options{DSN: n.config.Database.DSN, Connections: n.config.Database.Connections, Keys: n.parts.sealKeys}
+}
+
+// pause waits.
+func pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	<-timer.C
+}
+
+// newServer bounds what a client may take. The portal's live pages extend their
+// own write deadline.
+func (n *node) newServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ErrorLog:          log.New(&serverLog{n.log}, "", 0),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}
+}
+
+// start serves a listener, the public one with TLS if we have a certificate, and
+// returns what stops that: requests go on until its context ends.
+func (n *node) start(web *http.Server, listener net.Listener, failed chan<- error) (stop func(context.Context) error) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		var err error
+		if listener == n.public && n.parts.tls != nil {
+			web.TLSConfig = n.parts.tls
+			err = web.ServeTLS(listener, "", "")
+		} else {
+			err = web.Serve(listener)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			failed <- fmt.Errorf("%s: %w", listener.Addr(), err)
+		}
+	}()
+	return func(ctx context.Context) error {
+		err := web.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, web.Close())
+		}
+		<-ended
+		return err
+	}
+}
+
+// background runs what runs until its context ends, and returns what ends it.
+func background(run func(context.Context) error, failed chan<- error) (end func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx)
+		if ctx.Err() == nil {
+			failed <- err
+		}
+		ended <- err
+	}()
+	return func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+// serverLog writes what net/http complains about. What a client's TLS does not
+// like is the client's.
+type serverLog struct{ logger *slog.Logger }
+
+// Write implements io.Writer.
+func (l *serverLog) Write(message []byte) (int, error) {
+	level := slog.LevelWarn
+	if bytes.Contains(message, []byte("TLS handshake error")) {
+		level = slog.LevelInfo
+	}
+	l.logger.Log(context.Background(), level, string(bytes.TrimSpace(message)))
+	return len(message), nil
+}
