@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/enrollkit/enrollkit/internal/pgtest"
 	"github.com/enrollkit/enrollkit/storage/postgres"
@@ -35,20 +36,22 @@ func options(dsn string) postgres.Options {
 	return postgres.Options{DSN: dsn, Connections: 8, Keys: [][]byte{key[:]}, DangerouslyAllowLossyCommits: true}
 }
 
-func openPlace(place string) (*postgres.Store, error) {
+func openPlace(place string, tune func(*pgxpool.Config)) (*postgres.Store, error) {
 	ctx := context.Background()
 	dsn, err := at(ctx, os.Getenv(serverVariable), place)
 	if err != nil {
 		return nil, err
 	}
-	return postgres.Open(ctx, options(dsn))
+	return postgres.OpenTuned(ctx, options(dsn), tune)
 }
 
-func suite() storagetest.Suite {
-	s := storagetest.Whole(openPlace)
+func suite(tune func(*pgxpool.Config)) storagetest.Suite {
+	s := storagetest.Whole(func(place string) (*postgres.Store, error) { return openPlace(place, tune) })
 	s.Nodes = true
 	return s
 }
+
+func untuned(*pgxpool.Config) {}
 
 // TestMain starts a server for the tests, unless it runs as a child of one.
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -66,7 +69,7 @@ func run(m *testing.M) int {
 			os.Setenv(serverVariable, s.DSN())
 		}
 	}
-	return storagetest.Main(m, suite())
+	return storagetest.Main(m, suite(untuned))
 }
 
 // needServer skips a test when there is no server.
@@ -79,7 +82,11 @@ func needServer(t testing.TB) string {
 	return dsn
 }
 
+// TestConformance runs the suite, and then looks at how each statement that it
+// took would find its rows among many.
 func TestConformance(t *testing.T) {
 	needServer(t)
-	storagetest.Run(t, suite())
+	heard := &listener{statements: map[string]bool{}}
+	storagetest.Run(t, suite(heard.tune))
+	t.Run("no statement scans", func(t *testing.T) { checkPlans(t, heard.list()) })
 }

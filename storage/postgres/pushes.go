@@ -14,6 +14,17 @@ import (
 //go:embed queries/settle.sql
 var settleSQL string
 
+// claimSQL goes by an array of who is claimed: how many of them there will be is
+// what a planner cannot know, and with any larger guess it would read the table.
+const claimSQL = `WITH longest AS (
+	SELECT enrollment, due FROM pushes WHERE due <= $1 AND reachable AND NOT suspended ORDER BY due, enrollment LIMIT $3 FOR UPDATE SKIP LOCKED
+), claimed AS (
+	SELECT array_agg(enrollment ORDER BY due, enrollment) AS list FROM longest
+)
+UPDATE pushes p SET due = $2, fixed = true FROM enrollments e
+WHERE p.enrollment = ANY ((SELECT list FROM claimed)::bigint[]) AND e.seq = p.enrollment
+RETURNING e.id, e.topic, e.token, e.magic, p.request, p.attempt, array_position((SELECT list FROM claimed), p.enrollment)`
+
 // ClaimPushes implements push.Store. Devices that another call is claiming are
 // passed over.
 func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]push.Target, error) {
@@ -23,33 +34,22 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	type claim struct {
 		push.Target
 		magic []byte
-		due   time.Time
-		seq   int64
+		place int
 	}
 	var claims []claim
 	err := again(ctx, func() error {
 		claims = nil
-		return s.alone(ctx).each(`WITH longest AS (
-				SELECT enrollment, due FROM pushes WHERE due <= $1 AND reachable AND NOT suspended ORDER BY due, enrollment LIMIT $3 FOR UPDATE SKIP LOCKED
-			)
-			UPDATE pushes p SET due = $2, fixed = true FROM longest l JOIN enrollments e ON e.seq = l.enrollment WHERE p.enrollment = l.enrollment
-			RETURNING e.id, e.topic, e.token, e.magic, p.request, p.attempt, l.due, l.enrollment`,
-			args{stamp(now), stamp(now.Add(lease)), limit}, func(scan func(...any) error) error {
-				var c claim
-				err := scan(&c.EnrollmentID, &c.Topic, &c.Token, &c.magic, &c.Request, &c.Attempt, (*when)(&c.due), &c.seq)
-				claims = append(claims, c)
-				return err
-			})
+		return s.alone(ctx).each(claimSQL, args{stamp(now), stamp(now.Add(lease)), limit}, func(scan func(...any) error) error {
+			var c claim
+			err := scan(&c.EnrollmentID, &c.Topic, &c.Token, &c.magic, &c.Request, &c.Attempt, &c.place)
+			claims = append(claims, c)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(claims, func(a, b claim) int {
-		if d := a.due.Compare(b.due); d != 0 {
-			return d
-		}
-		return cmp.Compare(a.seq, b.seq)
-	})
+	slices.SortFunc(claims, func(a, b claim) int { return cmp.Compare(a.place, b.place) })
 	var targets []push.Target
 	var spoiled error
 	for _, c := range claims {
