@@ -137,6 +137,9 @@ func TestBadMachineInformation(t *testing.T) {
 		future := phoneInfo
 		future.Product, future.OSVersion = "iThing1,1", "99.1"
 		shapes := []machineinfotest.Shape{{}, {SHA256: true}, {NoAttributes: true}, {BER: true}, {BER: true, NoAttributes: true, SHA256: true}}
+		vision := phoneInfo
+		vision.Product = "RealityDevice14,1"
+		require.Equal(t, http.StatusUnauthorized, a.post(signed(t, a.builtIn, vision)).StatusCode)
 		for _, shape := range shapes {
 			d := *a.builtIn
 			d.Shape = shape

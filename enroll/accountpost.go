@@ -67,10 +67,10 @@ func (p *Portal) accountPost(way mdm.Way) handler {
 	}
 }
 
-// families are the kinds of device that are served; others have channels of
-// their own, for which there is no server here. One that nobody knows yet may be
-// a new name of these.
-var families = []string{"iPhone", "iPad", ""}
+// families are the kinds of device that are served. A Mac shows its bearer token
+// on a user's channel only, for which there is no server here, and the others have
+// no such enrollment. One that nobody knows yet may be a new name of these.
+var families = []string{"iPhone", "iPad", "RealityDevice", ""}
 
 // fits refuses a device that does not know the way, and one that discovery would
 // not have sent here: where a domain serves a file, discovery is asked nothing. A

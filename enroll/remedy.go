@@ -47,6 +47,12 @@ const (
 	CodeClient          Code = "oauth_client_unknown"
 )
 
+// The problems that a person meets in Settings and looks up on the help page.
+const (
+	CodeAccountUnsupported Code = "account_unsupported"
+	CodeAppInstalled       Code = "app_installed_already"
+)
+
 // The problems of a ticket and its profile.
 const (
 	CodeNoSession        Code = "session_missing"

@@ -112,6 +112,16 @@ var problems = []Problem{
 	},
 
 	{
+		Code: CodeAccountUnsupported, Topic: TopicSettings, Title: "Settings does not accept the account",
+		Cause:  "The Managed Apple Account was mistyped, or its domain does not say where devices are set up.",
+		Remedy: "Sign in to this page to see your Managed Apple Account, and type it exactly so. If Settings still refuses it, the help desk has to look at the domain.",
+	},
+	{
+		Code: CodeAppInstalled, Topic: TopicSettings, Title: "Settings cannot install the app for signing in",
+		Cause:  "You have installed that app yourself before, and iOS does not take over an app of yours for work.",
+		Remedy: "Delete the app, with the accounts in it, and begin again in Settings. It is installed anew on the way.",
+	},
+	{
 		Code: CodeSettingsOnly, Status: http.StatusBadRequest, Topic: TopicSettings, Title: "This page belongs to Settings",
 		Cause:  "The address is for a device that is being set up from Settings. In a browser it leads nowhere.",
 		Remedy: "Open Settings > General > VPN & Device Management > Sign In to Work or School Account, and type your Managed Apple Account there.",

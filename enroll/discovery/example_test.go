@@ -30,7 +30,7 @@ func ExampleNew() {
 	// 403 {"code":"com.apple.well-known.failed","message":"Your organization does not enroll devices here. Check the address that you typed.","description":"the domain of user-identifier is not served"}
 }
 
-// A company enrolls its own Macs and iPads and its people's iPhones.
+// A company enrolls its own iPads and its people's iPhones.
 func ExampleOrganization_families() {
 	h, err := discovery.New(discovery.Config{Organizations: []discovery.Organization{{
 		Domains: []string{"example.com"},
@@ -39,7 +39,6 @@ func ExampleOrganization_families() {
 		Families: map[discovery.Family]discovery.Version{
 			discovery.IPhone: discovery.BYOD,
 			discovery.IPad:   discovery.ADDE,
-			discovery.Mac:    discovery.ADDE,
 		},
 	}}})
 	if err != nil {
