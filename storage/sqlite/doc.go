@@ -21,6 +21,8 @@
 // sealed: AES-256-GCM, bound to their row. Bearer tokens, challenges and sessions
 // are digests anyway. What devices answered is not sealed.
 //
-// Copy the file only when no process has it open: beside it, SQLite keeps what
-// is committed already in files ending in -wal and -shm.
+// Store.Backup copies the database while steps go on, and Restore puts a backup in
+// the place of one that was lost. Copy the file yourself only when no process has
+// it open: beside it, SQLite keeps what is committed already in files ending in
+// -wal and -shm.
 package sqlite
