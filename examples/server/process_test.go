@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -90,6 +91,18 @@ func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended by itself
 	_ = p.cmd.Wait()
 	p.cmd = nil
+}
+
+// crash kills the process, which must not have ended by itself.
+func (p *process) crash() error {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	p.cmd = nil
+	if !ok || !status.Signaled() {
+		return fmt.Errorf("a node ended by itself: %s", p.log)
+	}
+	return nil
 }
 
 // stop asks the process to end, and returns its exit code.

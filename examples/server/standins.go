@@ -105,7 +105,7 @@ func rootOf(ctx context.Context, apns *pushtest.Server, certificate, key []byte)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // it was only looked at
 	secured, ok := conn.(*tls.Conn)
 	if !ok {
 		return nil, fmt.Errorf("a %T is no TLS connection", conn)

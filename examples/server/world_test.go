@@ -165,6 +165,9 @@ func (r *running) end() error {
 	return err
 }
 
+// quiet logs nowhere.
+func (w *trial) quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // testWriter writes what is logged to the test.
 type testWriter struct{ t testing.TB }
 
