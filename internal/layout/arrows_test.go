@@ -51,7 +51,7 @@ var arrows = table{
 var owners = table{
 	"modernc.org/sqlite":             {"storage/sqlite"},
 	"github.com/go-sql-driver/mysql": {"storage/mysql"},
-	"github.com/jackc/pgx/v5":        {"storage/postgres"},
+	"github.com/jackc/pgx/v5":        {"examples/server", "storage/postgres"},
 	"github.com/pressly/goose/v3":    {"storage/mysql", "storage/postgres", "storage/sqlite"},
 	"github.com/coreos/go-oidc/v3":   {"sso/oidc"},
 	"github.com/go-jose/go-jose/v4":  {"sso/oidc", "sso/ssotest"},
