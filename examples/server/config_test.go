@@ -145,6 +145,32 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
+// The example has every setting, and none that is not one.
+func TestExampleFile(t *testing.T) {
+	var c config
+	require.NoError(t, c.readFile("server.example.json"))
+	written, err := json.Marshal(c)
+	require.NoError(t, err)
+	example, err := os.ReadFile("server.example.json")
+	require.NoError(t, err)
+	require.JSONEq(t, string(example), string(written))
+}
+
+// The guide names every group of settings.
+func TestGuide(t *testing.T) {
+	b, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	c := defaults()
+	for name := range c.settings() {
+		group, _, _ := strings.Cut(name, ".")
+		if group == "log_level" {
+			continue // says what it is
+		}
+		require.Contains(t, string(b), "`"+group, name)
+	}
+	require.Contains(t, string(b), variable("database.dsn"))
+}
+
 func TestEnvironment(t *testing.T) {
 	c := defaults()
 	c.BaseURL = "https://old.example.com"
