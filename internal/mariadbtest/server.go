@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,6 +29,9 @@ type Options struct {
 	// that ask whether answers are right, and for none that measures the server.
 	// What was committed survives Crash.
 	NoSync bool
+	// MaxFile is how many bytes a file of the server may have, as if the disk
+	// were full then; 0 is no bound. It is to be above 80 MiB.
+	MaxFile int64
 	// Settings are further ones, such as max_connections.
 	Settings map[string]string
 }
@@ -167,6 +172,11 @@ func (s *Server) create(ctx context.Context, install string) error {
 // nobody holds that open any more, that is, when the test process is gone, it
 // ends too, and takes its directory along.
 const watched = `
+if [ "$1" -gt 0 ]; then
+	trap '' XFSZ
+	ulimit -f "$1" || exit
+fi
+shift
 "$@" </dev/null & server=$!
 if read -r how; then
 	if [ "$how" = crash ]; then kill -KILL "$server"; else kill "$server"; fi
@@ -179,7 +189,8 @@ fi 2>/dev/null`
 
 // run starts the server and waits until it answers.
 func (s *Server) run(ctx context.Context) error {
-	args := append([]string{"-c", watched, "sh", s.server}, s.datadir()...)
+	const block = 512
+	args := append([]string{"-c", watched, "sh", strconv.FormatInt(s.options.MaxFile/block, 10), s.server}, s.datadir()...)
 	args = append(args, "--socket="+s.socket, "--pid-file="+filepath.Join(s.dir, "pid"), "--skip-networking", "--init-file="+filepath.Join(s.dir, "init.sql"))
 	settings := map[string]string{
 		"max_connections": "400", "innodb_buffer_pool_size": "256M",
@@ -197,7 +208,7 @@ func (s *Server) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("mariadbtest: %w", err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the server has its own
 	// The server outlives the call, and ends by its standard input.
 	cmd := s.command(context.WithoutCancel(ctx), "/bin/sh", args...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -225,6 +236,9 @@ func (s *Server) ready(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
+		if log := s.Log(); strings.Contains(log, "[ERROR] Aborting") {
+			return fmt.Errorf("mariadbtest: the server does not start:\n%s", log)
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("mariadbtest: the server does not answer: %w: %w\n%s", ctx.Err(), err, s.Log())
@@ -238,7 +252,7 @@ func (s *Server) greeted(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	_, err = io.ReadFull(conn, make([]byte, 5))
 	return errors.Join(err, conn.Close())

@@ -60,6 +60,14 @@ func TestServer(t *testing.T) {
 	}
 }
 
+func TestAServerThatDoesNotStart(t *testing.T) {
+	if _, err := program("mariadbd"); err != nil {
+		Missing(t)
+	}
+	_, err := Start(t.Context(), Options{NoSync: true, Settings: map[string]string{"no_such_setting": "1"}})
+	require.ErrorContains(t, err, "unknown variable 'no_such_setting=1'")
+}
+
 func TestStartLeavesNothingBehind(t *testing.T) {
 	if _, err := program("mariadbd"); err != nil {
 		Missing(t)

@@ -15,6 +15,8 @@ type connector struct {
 	driver.Connector
 	// session are statements that a new connection begins with.
 	session []string
+	// trace is called before each statement; nil is not.
+	trace tracer
 }
 
 // Connect implements driver.Connector.
@@ -32,8 +34,11 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, errors.Join(err, inner.Close())
 		}
 	}
-	return &conn{fullConn: full, statements: map[string]driver.Stmt{}}, nil
+	return &conn{fullConn: full, statements: map[string]driver.Stmt{}, trace: c.trace}, nil
 }
+
+// tracer looks at a statement that a connection is about to run.
+type tracer func(ctx context.Context, c fullConn, query string, values []driver.NamedValue)
 
 // fullConn is what the driver's connection can do.
 type fullConn interface {
@@ -53,6 +58,7 @@ type fullConn interface {
 type conn struct {
 	fullConn
 	statements map[string]driver.Stmt
+	trace      tracer
 	// readOnly: the server takes no changes, and perhaps another one does.
 	readOnly bool
 }
@@ -80,6 +86,9 @@ func (c *conn) prepare(ctx context.Context, query string) (driver.Stmt, error) {
 
 // ExecContext implements driver.ExecerContext.
 func (c *conn) ExecContext(ctx context.Context, query string, values []driver.NamedValue) (driver.Result, error) {
+	if c.trace != nil {
+		c.trace(ctx, c.fullConn, query, values)
+	}
 	st, err := c.prepare(ctx, query)
 	if err != nil {
 		return nil, c.noted(err)
@@ -94,6 +103,9 @@ func (c *conn) ExecContext(ctx context.Context, query string, values []driver.Na
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, values []driver.NamedValue) (driver.Rows, error) {
+	if c.trace != nil {
+		c.trace(ctx, c.fullConn, query, values)
+	}
 	st, err := c.prepare(ctx, query)
 	if err != nil {
 		return nil, c.noted(err)

@@ -26,29 +26,47 @@ const minPacket = 8 << 20
 
 // checkServer reads what the store relies on and cannot set for its session.
 func checkServer(ctx context.Context, db *sql.DB, o Options) error {
-	var version string
-	var packet, flush, synced int64
-	var logged bool
-	if err := db.QueryRowContext(ctx, `SELECT VERSION(), @@max_allowed_packet, @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog`).
-		Scan(&version, &packet, &flush, &logged, &synced); err != nil {
+	found := map[string]string{}
+	rows, err := db.QueryContext(ctx, `SHOW VARIABLES WHERE Variable_name IN
+		('version', 'max_allowed_packet', 'innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'binlog_format')`)
+	if err != nil {
 		return err
 	}
-	if !knownServer(version) {
-		return &ServerError{Setting: "version", Found: version, Need: "MySQL 8.0.13 or later, or MariaDB 10.6 or later"}
+	defer rows.Close()
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return err
+		}
+		found[name] = value
 	}
-	if packet < minPacket {
-		return &ServerError{Setting: "max_allowed_packet", Found: strconv.FormatInt(packet, 10), Need: strconv.Itoa(minPacket) + " or more"}
+	if err := rows.Err(); err != nil {
+		return err
 	}
-	if o.DangerouslyAllowLossyCommits {
+	return unfit(found, o.DangerouslyAllowLossyCommits)
+}
+
+// unfit is a *ServerError for the first variable that a store cannot live with.
+func unfit(found map[string]string, lossy bool) error {
+	is := func(name, value string) bool { return strings.EqualFold(found[name], value) }
+	packet, err := strconv.Atoi(found["max_allowed_packet"])
+	logged := is("log_bin", "ON") || is("log_bin", "1")
+	var name, need string
+	switch {
+	case !knownServer(found["version"]):
+		name, need = "version", "MySQL 8.0.13 or later, or MariaDB 10.6 or later"
+	case err != nil || packet < minPacket:
+		name, need = "max_allowed_packet", strconv.Itoa(minPacket)+" or more"
+	case logged && is("binlog_format", "STATEMENT"):
+		name, need = "binlog_format", "ROW or MIXED: READ COMMITTED cannot be replicated by statements"
+	case !lossy && !is("innodb_flush_log_at_trx_commit", "1"):
+		name, need = "innodb_flush_log_at_trx_commit", "1, or a loss of power takes what was acknowledged"
+	case !lossy && logged && !is("sync_binlog", "1"):
+		name, need = "sync_binlog", "1 where log_bin is on, or a loss of power takes what was acknowledged"
+	default:
 		return nil
 	}
-	if flush != 1 {
-		return &ServerError{Setting: "innodb_flush_log_at_trx_commit", Found: strconv.FormatInt(flush, 10), Need: "1, or a loss of power takes what was acknowledged"}
-	}
-	if logged && synced != 1 {
-		return &ServerError{Setting: "sync_binlog", Found: strconv.FormatInt(synced, 10), Need: "1 where log_bin is on, or a loss of power takes what was acknowledged"}
-	}
-	return nil
+	return &ServerError{Setting: name, Found: found[name], Need: need}
 }
 
 // knownServer reports whether a server of this version has what the statements

@@ -37,13 +37,13 @@ type Options struct {
 	DangerouslyAllowLossyCommits bool
 	// Keys seal what is secret: push tokens, push magics and the payloads of
 	// commands, each for its row. A key is 32 random bytes that are not kept
-	// beside the database. The first seals, all open; to change it, put the new
-	// one first on every node, call Store.Reseal on one until it returns 0, and
-	// leave the old one out. Without keys secrets are stored as they are, and
-	// whoever reads the database or a copy of it reads them.
+	// beside the database. The first seals, all open; to change it, give every
+	// node the new one as a further key, then put it first, call Store.Reseal
+	// until it returns 0, and leave the old one out.
 	Keys [][]byte
-	// AllowUnsealed opens a database with secrets from before there were Keys,
-	// which is refused otherwise. Reseal seals them.
+	// AllowUnsealed stores secrets as they are when there are no Keys: whoever
+	// reads the database or a backup of it reads them. With Keys, it opens a
+	// database with secrets from before there were any, which Reseal seals.
 	AllowUnsealed bool
 }
 
@@ -68,8 +68,15 @@ var _ storage.Store = (*Store)(nil)
 // *ServerError when the server or one of its settings is unfit; none changes
 // anything.
 func Open(ctx context.Context, o Options) (*Store, error) {
+	return openTraced(ctx, o, nil)
+}
+
+func openTraced(ctx context.Context, o Options, trace tracer) (*Store, error) {
 	if o.Connections < 0 || o.LockTimeout < 0 || o.LockTimeout%time.Second != 0 {
 		return nil, errors.New("mysql: open: Connections and LockTimeout must not be negative, and LockTimeout is in whole seconds")
+	}
+	if len(o.Keys) == 0 && !o.AllowUnsealed {
+		return nil, errors.New("mysql: open: no Keys: secrets would be stored as they are, which AllowUnsealed allows")
 	}
 	if o.Connections == 0 {
 		o.Connections = 16
@@ -91,7 +98,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := prepare(ctx, cfg.Clone(), o); err != nil {
 		return nil, fmt.Errorf("mysql: open %s on %s: %w", cfg.DBName, cfg.Addr, err)
 	}
-	db, err := connect(cfg, o)
+	db, err := connect(cfg, o, trace)
 	if err != nil {
 		return nil, fmt.Errorf("mysql: open: %w", err)
 	}
@@ -110,7 +117,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // take longer than an answer to a step.
 func prepare(ctx context.Context, cfg *mysql.Config, o Options) error {
 	cfg.ReadTimeout = -1
-	db, err := connect(cfg, o)
+	db, err := connect(cfg, o, nil)
 	if err != nil {
 		return err
 	}
@@ -122,7 +129,7 @@ func prepare(ctx context.Context, cfg *mysql.Config, o Options) error {
 }
 
 // connect returns a pool of connections with the settings that steps rely on.
-func connect(cfg *mysql.Config, o Options) (*sql.DB, error) {
+func connect(cfg *mysql.Config, o Options, trace tracer) (*sql.DB, error) {
 	if err := cfg.Apply(mysql.Charset("utf8mb4", "utf8mb4_bin")); err != nil {
 		return nil, err
 	}
@@ -130,7 +137,8 @@ func connect(cfg *mysql.Config, o Options) (*sql.DB, error) {
 	cfg.MultiStatements, cfg.InterpolateParams = false, false // values never travel as text of a statement
 	cfg.ClientFoundRows = true                                // steps count the rows that they found, changed or not
 	cfg.CheckConnLiveness = true
-	cfg.RejectReadOnly = false // conn does that, and keeps the server's own words
+	cfg.RejectReadOnly = false      // conn does that, and keeps the server's own words
+	cfg.Logger = &mysql.NopLogger{} // what it says is in the errors too
 	cfg.AllowAllFiles, cfg.AllowOldPasswords = false, false
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
@@ -154,7 +162,7 @@ func connect(cfg *mysql.Config, o Options) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(&connector{Connector: inner, session: []string{
+	return sql.OpenDB(&connector{Connector: inner, trace: trace, session: []string{
 		`SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`,
 		// Nothing is cut to fit: what does not is an error.
 		fmt.Sprintf(`SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = 1, innodb_lock_wait_timeout = %d`,

@@ -1,0 +1,113 @@
+package mysql_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/internal/mariadbtest"
+	"github.com/enrollkit/enrollkit/mdm"
+	"github.com/enrollkit/enrollkit/storage/mysql"
+	"github.com/enrollkit/enrollkit/storage/storagetest"
+)
+
+// durable is a server whose commits are on a disk.
+func durable(b *testing.B) *mariadbtest.Server {
+	b.Helper()
+	return mariadbtest.StartTest(b, mariadbtest.Options{Settings: map[string]string{"innodb_buffer_pool_size": "1G"}})
+}
+
+// places opens a database on a server for each place.
+func places(b *testing.B, on *mariadbtest.Server, prepare func(dsn string)) storagetest.Suite {
+	b.Helper()
+	return suite(func(place string) (*mysql.Store, error) {
+		dsn, err := makeDatabase(on, place)
+		if err != nil {
+			return nil, err
+		}
+		s, err := mysql.Open(b.Context(), unsealed(dsn))
+		if err == nil {
+			prepare(dsn)
+		}
+		return s, err
+	})
+}
+
+func BenchmarkSteps(b *testing.B) { storagetest.Benchmark(b, places(b, durable(b), func(string) {})) }
+
+// BenchmarkStepsInACrowd is the same beside 100 000 other enrollments.
+func BenchmarkStepsInACrowd(b *testing.B) {
+	storagetest.Benchmark(b, places(b, durable(b), func(dsn string) { fill(b, dsn, 100_000) }))
+}
+
+// BenchmarkFloor is what the steps stand on: one prepared statement that changes
+// one row and is a transaction by itself, the same between BEGIN and COMMIT, and
+// one that reads one row.
+func BenchmarkFloor(b *testing.B) {
+	dsn, err := makeDatabase(durable(b), b.TempDir())
+	require.NoError(b, err)
+	s := open(b, unsealed(dsn))
+	fill(b, dsn, 1000)
+	const write = `UPDATE tickets SET downloads = downloads + 1 WHERE id = 't7'`
+	b.Run("write", func(b *testing.B) {
+		for b.Loop() {
+			require.NoError(b, mysql.Alone(b.Context(), s, write))
+		}
+	})
+	b.Run("transaction", func(b *testing.B) {
+		for b.Loop() {
+			require.NoError(b, mysql.Step(b.Context(), s, func(tx *mysql.Tx) error { return tx.Exec(write) }))
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			_, err := s.Ticket(b.Context(), "t7")
+			require.NoError(b, err)
+		}
+	})
+}
+
+// BenchmarkFanOut queues one command for 10 000 enrollments, beside a bare INSERT
+// … SELECT of the same rows.
+func BenchmarkFanOut(b *testing.B) {
+	const devices = 10_000
+	dsn, err := makeDatabase(durable(b), b.TempDir())
+	require.NoError(b, err)
+	s := open(b, unsealed(dsn))
+	fill(b, dsn, devices)
+	db := raw(b, dsn)
+	// Finished as soon as it is measured, so that each round meets the same.
+	finish := func() {
+		execute(b, db, `UPDATE commands SET place = NULL WHERE place IS NOT NULL`, `UPDATE enrollments SET push_due = NULL, push_settled = push_request`)
+	}
+	payload := make([]byte, 400)
+	n := 0
+	var enqueued, inserted time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		n++
+		commands := make([]mdm.Command, devices)
+		for i := range commands {
+			commands[i] = mdm.Command{
+				UUID: fmt.Sprint("fan", n, "-", i), EnrollmentID: fmt.Sprint("E", i+1), RequestType: "DeviceInformation", Payload: payload, Queued: time.Now(),
+			}
+		}
+		finish()
+		begun := time.Now()
+		b.StartTimer()
+		require.NoError(b, s.Enqueue(b.Context(), commands...))
+		b.StopTimer()
+		enqueued += time.Since(begun)
+		finish()
+		begun = time.Now()
+		_, err := db.ExecContext(b.Context(), `INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
+			SELECT seq, CONCAT(?, seq), 'DeviceInformation', 'Queued', 1, 1, 1, ? FROM enrollments WHERE state = 'enrolled'`, fmt.Sprint("bare", n), payload)
+		require.NoError(b, err)
+		inserted += time.Since(begun)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(inserted.Microseconds())/float64(n)/1000, "ms-bare")
+	b.ReportMetric(float64(enqueued)/float64(inserted), "x-floor")
+}

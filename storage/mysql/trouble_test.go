@@ -1,0 +1,322 @@
+package mysql_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/internal/mariadbtest"
+	"github.com/enrollkit/enrollkit/storage/mysql"
+)
+
+// ownServer starts a server for one test, with a store on it.
+func ownServer(t *testing.T, settings map[string]string, o mysql.Options) (*mariadbtest.Server, *mysql.Store) {
+	t.Helper()
+	needServer(t)
+	own := mariadbtest.StartTest(t, mariadbtest.Options{NoSync: true, Settings: settings})
+	dsn, err := makeDatabase(own, t.TempDir())
+	require.NoError(t, err)
+	o.DSN = dsn
+	return own, open(t, o)
+}
+
+// several issues tickets at the same time and notes which were acknowledged.
+func several(t *testing.T, s *mysql.Store, prefix string, kept map[string]bool) (failed error) {
+	t.Helper()
+	const n = 8
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			k := ticket(fmt.Sprint(prefix, i))
+			k.Session[1] = byte(i)
+			errs[i] = s.IssueTicket(t.Context(), k, [32]byte{})
+		})
+	}
+	all.Wait()
+	for i, err := range errs {
+		kept[fmt.Sprint(prefix, i)] = err == nil
+	}
+	return errors.Join(errs...)
+}
+
+// there fails unless what was acknowledged is there, and nothing else; with
+// unknown, what was not may be.
+func there(t *testing.T, s *mysql.Store, kept map[string]bool, unknown bool) {
+	t.Helper()
+	for id, acknowledged := range kept {
+		_, err := s.Ticket(t.Context(), id)
+		if acknowledged || !unknown {
+			require.Equal(t, acknowledged, err == nil, "ticket %s: acknowledged is %v", id, acknowledged)
+		}
+	}
+}
+
+// TestAServerThatCrashes kills the server again and again while steps are on
+// their way. What was acknowledged is there, and the store goes on by itself.
+func TestAServerThatCrashes(t *testing.T) {
+	own, s := ownServer(t, nil, mysql.Options{})
+	kept := map[string]bool{}
+	for round := range 3 {
+		require.NoError(t, several(t, s, fmt.Sprint("before", round, "-"), kept), "round %d: healed without a restart", round)
+		var all sync.WaitGroup
+		all.Go(func() {
+			for n := 0; ; n++ {
+				if several(t, s, fmt.Sprint("during", round, "-", n, "-"), kept) != nil {
+					return
+				}
+			}
+		})
+		<-time.After(50 * time.Millisecond) // real time: somewhere in the middle
+		require.NoError(t, own.Crash())
+		all.Wait()
+		err := s.IssueTicket(t.Context(), ticket("down"), [32]byte{})
+		require.ErrorContains(t, err, "mysql: ", "while the server is down")
+		_, err = s.Ticket(t.Context(), "before0-0")
+		require.ErrorContains(t, err, "mysql: ", "while the server is down")
+		require.NoError(t, own.Restart(t.Context()))
+	}
+	// A step whose connection broke at its commit may have happened.
+	there(t, s, kept, true)
+}
+
+// TestAConnectionThatBreaks kills the connections of a step in its middle, and
+// those that wait in the pool.
+func TestAConnectionThatBreaks(t *testing.T) {
+	dsn := newDSN(t)
+	s := open(t, options(dsn))
+	admin := raw(t, server.AdminDSN())
+	err := mysql.Step(t.Context(), s, func(tx *mysql.Tx) error {
+		var id int64
+		if _, err := tx.Get(`SELECT connection_id()`, &id); err != nil {
+			return err
+		}
+		if err := tx.Exec(`INSERT INTO suspended_users (user_id) VALUES ('u1')`); err != nil {
+			return err
+		}
+		execute(t, admin, fmt.Sprint(`KILL CONNECTION `, id))
+		return tx.Exec(`INSERT INTO suspended_users (user_id) VALUES ('u2')`)
+	})
+	require.ErrorContains(t, err, "mysql: ")
+	var found bool
+	require.NoError(t, mysql.Step(t.Context(), s, func(tx *mysql.Tx) error {
+		_, err := tx.Get(`SELECT count(*) > 0 FROM suspended_users`, &found)
+		return err
+	}), "the next step")
+	require.False(t, found, "half a step happened")
+
+	kept := map[string]bool{}
+	require.NoError(t, several(t, s, "a", kept))
+	var ids []int64
+	rows, err := admin.QueryContext(t.Context(), `SELECT id FROM information_schema.processlist WHERE user = 'enroll' AND db = ?`, dsn[len(server.DSN("")):])
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		require.NoError(t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	require.NoError(t, rows.Err())
+	require.NotEmpty(t, ids)
+	for _, id := range ids {
+		execute(t, admin, fmt.Sprint(`KILL CONNECTION `, id))
+	}
+	require.NoError(t, several(t, s, "b", kept), "after the idle connections were killed")
+	there(t, s, kept, false)
+}
+
+func TestAReadOnlyServer(t *testing.T) {
+	own, s := ownServer(t, nil, mysql.Options{})
+	admin := raw(t, own.AdminDSN())
+	require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
+	execute(t, admin, `SET GLOBAL read_only = 1`)
+	for range 3 {
+		require.ErrorContains(t, s.IssueTicket(t.Context(), ticket("t2"), [32]byte{}), "read-only")
+		require.ErrorContains(t, s.Suspend(t.Context(), "u1", true), "read-only")
+	}
+	_, err := s.Ticket(t.Context(), "t1")
+	require.NoError(t, err, "reading")
+	execute(t, admin, `SET GLOBAL read_only = 0`)
+	require.NoError(t, s.IssueTicket(t.Context(), ticket("t3"), [32]byte{}))
+	there(t, s, map[string]bool{"t1": true, "t2": false, "t3": true}, false)
+}
+
+// TestAFullDisk fills the database; what was refused is not there, what was
+// acknowledged is, and when there is room again the store goes on.
+func TestAFullDisk(t *testing.T) {
+	needServer(t)
+	own := mariadbtest.StartTest(t, mariadbtest.Options{NoSync: true, MaxFile: 100 << 20})
+	dsn, err := makeDatabase(own, t.TempDir())
+	require.NoError(t, err)
+	s := open(t, options(dsn))
+	db := raw(t, dsn)
+	kept := map[string]bool{}
+	full := 0
+	for round := 0; full < 3; round++ {
+		require.Less(t, round, 1000, "the database does not fill")
+		if err := several(t, s, fmt.Sprint("t", round, "-"), kept); err != nil {
+			require.ErrorContains(t, err, "full")
+			full++
+		}
+		_, err := db.ExecContext(t.Context(), `INSERT INTO tickets (id, ref, user_id, way, ownership, state, session, enrollment_id)
+			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 990)
+			SELECT CONCAT('filler', ?, '-', i), REPEAT('x', 255), REPEAT('x', 255), '', '', '', UNHEX(SHA2(CONCAT(?, i), 256)), REPEAT('x', 255) FROM n`, round, round)
+		if err != nil {
+			require.ErrorContains(t, err, "full")
+		}
+	}
+	_, err = s.Ticket(t.Context(), "t0-0")
+	require.NoError(t, err, "reading")
+	for n := int64(1); n > 0; {
+		deleted, err := db.ExecContext(t.Context(), `DELETE FROM tickets WHERE id LIKE 'filler%' LIMIT 1000`)
+		require.NoError(t, err)
+		n, err = deleted.RowsAffected()
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return s.IssueTicket(t.Context(), ticket("last"), [32]byte{}) == nil }, time.Minute, 20*time.Millisecond,
+		"when the server has freed what was deleted")
+	there(t, s, kept, false)
+}
+
+// TestALockThatDoesNotCome has a row that a step needs.
+func TestALockThatDoesNotCome(t *testing.T) {
+	dsn := newDSN(t)
+	s := open(t, mysql.Options{DSN: dsn, LockTimeout: time.Second})
+	require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
+	hold, err := raw(t, dsn).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = hold.ExecContext(t.Context(), `SELECT * FROM ticket_sessions FOR UPDATE`)
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.IssueTicket(ctx, ticket("t2"), [32]byte{}), context.DeadlineExceeded, "a caller may give up")
+	require.ErrorContains(t, s.IssueTicket(t.Context(), ticket("t2"), [32]byte{}), "Lock wait timeout")
+	_, err = s.Ticket(t.Context(), "t1")
+	require.NoError(t, err, "reading waits for nobody")
+	_, err = s.State(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, hold.Rollback())
+	require.NoError(t, s.IssueTicket(t.Context(), ticket("t3"), [32]byte{}))
+	there(t, s, map[string]bool{"t1": true, "t2": false, "t3": true}, false)
+}
+
+// TestDeadlocksAreTriedAgain lets two steps lock two rows in opposite orders, so
+// that each round has a victim.
+func TestDeadlocksAreTriedAgain(t *testing.T) {
+	s := open(t, options(newDSN(t)))
+	require.NoError(t, mysql.Step(t.Context(), s, func(tx *mysql.Tx) error {
+		return tx.Exec(`INSERT INTO suspended_users (user_id) VALUES ('u1'), ('u2')`)
+	}))
+	const lock = `SELECT user_id FROM suspended_users WHERE user_id = ? FOR UPDATE`
+	var mu sync.Mutex
+	tries := 0
+	both := make(chan struct{}, 2)
+	errs := make([]error, 2)
+	var all sync.WaitGroup
+	for i, users := range [][2]string{{"u1", "u2"}, {"u2", "u1"}} {
+		all.Go(func() {
+			first := true
+			errs[i] = mysql.Step(t.Context(), s, func(tx *mysql.Tx) error {
+				mu.Lock()
+				tries++
+				mu.Unlock()
+				if err := tx.Exec(lock, users[0]); err != nil {
+					return err
+				}
+				if first {
+					first = false
+					both <- struct{}{}
+					for len(both) < 2 {
+						<-time.After(time.Millisecond) // real time: until the other one has its first row
+					}
+				}
+				return tx.Exec(lock, users[1])
+			})
+		})
+	}
+	all.Wait()
+	require.NoError(t, errors.Join(errs...))
+	require.Equal(t, 3, tries, "one of two is tried again")
+
+	tries = 0
+	err := mysql.Step(t.Context(), s, func(tx *mysql.Tx) error {
+		tries++
+		return tx.Exec(`INSERT INTO suspended_users (user_id) VALUES ('u1')`)
+	})
+	require.ErrorContains(t, err, "Duplicate entry")
+	require.Equal(t, 4, tries, "three times more, and no more")
+}
+
+func TestAStepThatPanics(t *testing.T) {
+	s := open(t, mysql.Options{DSN: newDSN(t), Connections: 1})
+	require.PanicsWithValue(t, "a bug", func() {
+		mysql.Step(t.Context(), s, func(tx *mysql.Tx) error {
+			require.NoError(t, tx.Exec(`INSERT INTO suspended_users (user_id) VALUES ('u1')`))
+			panic("a bug")
+		})
+	})
+	var found bool
+	require.NoError(t, mysql.Step(t.Context(), s, func(tx *mysql.Tx) error {
+		_, err := tx.Get(`SELECT count(*) > 0 FROM suspended_users`, &found)
+		return err
+	}), "the only connection came back")
+	require.False(t, found, "half a step happened")
+}
+
+// TestFewConnections has more callers than connections.
+func TestFewConnections(t *testing.T) {
+	s := open(t, mysql.Options{DSN: newDSN(t), Connections: 1})
+	kept := map[string]bool{}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			_, err := s.State(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	require.NoError(t, several(t, s, "t", kept))
+	all.Wait()
+	there(t, s, kept, false)
+}
+
+// TestStatementsArePreparedOnce counts what the server is asked to prepare.
+func TestStatementsArePreparedOnce(t *testing.T) {
+	s := open(t, mysql.Options{DSN: newDSN(t), Connections: 1})
+	prepared := func() (n int) {
+		require.NoError(t, mysql.Step(t.Context(), s, func(tx *mysql.Tx) error {
+			var name string
+			_, err := tx.Get(`SHOW SESSION STATUS LIKE 'Com_stmt_prepare'`, &name, &n)
+			return err
+		}))
+		return n
+	}
+	for i := range 3 {
+		require.NoError(t, s.IssueTicket(t.Context(), ticket(fmt.Sprint("t", i)), [32]byte{}))
+	}
+	before := prepared()
+	for i := range 20 {
+		require.NoError(t, s.IssueTicket(t.Context(), ticket(fmt.Sprint("u", i)), [32]byte{}))
+	}
+	require.Equal(t, before, prepared())
+}
+
+// TestTheServerHasNoRoomForStatements makes connections give theirs up.
+func TestTheServerHasNoRoomForStatements(t *testing.T) {
+	own, s := ownServer(t, nil, mysql.Options{Connections: 1})
+	admin := raw(t, own.AdminDSN())
+	require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
+	execute(t, admin, `SET GLOBAL max_prepared_stmt_count = 3`)
+	for i := range 3 {
+		require.NoError(t, s.IssueTicket(t.Context(), ticket(fmt.Sprint("u", i)), [32]byte{}))
+		_, err := s.State(t.Context())
+		require.NoError(t, err)
+	}
+}
