@@ -72,8 +72,8 @@ func (e *Enrollment) check() error {
 	return nil
 }
 
-// maxGenerations is how many generations of tokens a store remembers.
-const maxGenerations = 16
+// maxGenerations is more than a store remembers.
+const maxGenerations = 64
 
 func (g *Grant) check() error {
 	switch {

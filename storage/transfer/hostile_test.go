@@ -102,7 +102,7 @@ func TestRecordsThatAreRefused(t *testing.T) {
 		"a grant without tokens":       {`{"kind":"grant","record":{"ticket":"t"}}`, transfer.ErrRecord},
 		"tokens and an open code":      {`{"kind":"grant","record":{"ticket":"t","code":{"digest":"` + digest + `"},"generations":[{"access":"` + digest + `"}]}}`, transfer.ErrRecord},
 		"a token twice":                {`{"kind":"grant","record":{"ticket":"t","generations":[{"access":"` + digest + `"},{"access":"` + digest + `"}]}}`, transfer.ErrRecord},
-		"seventeen generations":        {`{"kind":"grant","record":{"ticket":"t","generations":[` + strings.Repeat(`{"access":"`+digest+`"},`, 16) + `{"access":"` + digest + `"}]}}`, transfer.ErrRecord},
+		"too many generations":         {`{"kind":"grant","record":{"ticket":"t","generations":[` + strings.Repeat(`{"access":"`+digest+`"},`, 64) + `{"access":"` + digest + `"}]}}`, transfer.ErrRecord},
 		"a command in no state":        {`{"kind":"command","record":{"enrollment":"E","uuid":"c","status":"Lost"}}`, transfer.ErrRecord},
 		"held and acknowledged":        {`{"kind":"command","record":{"enrollment":"E","uuid":"c","status":"Acknowledged","held":true}}`, transfer.ErrRecord},
 		"a payload that is not base64": {`{"kind":"command","record":{"enrollment":"E","uuid":"c","status":"Queued","payload":"?"}}`, transfer.ErrRecord},

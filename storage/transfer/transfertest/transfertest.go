@@ -130,7 +130,7 @@ func (m *move) everything() {
 }
 
 func (m *move) again() {
-	for n := 1; n < len(m.want)/5; n += 3 {
+	for n := 1; n < len(m.want)/5; n += 6 {
 		for _, before := range []bool{true, false} {
 			s := open(m, m.to)
 			_, err := transfer.Import(m.Context(), bytes.NewReader(m.file), &stopping{Sink: s, at: n, before: before},
@@ -149,9 +149,22 @@ func (m *move) goesOn() {
 	if diff := difference(got, stayed); diff != "" {
 		m.Fatalf("after the move %s answers in another way than %s:\n%s", m.to.Name, m.from.Name, diff)
 	}
-	if diff := difference(records(m, s, 100), records(m, m.source, 100)); diff != "" {
+	if diff := difference(records(m, remembering{s}, 100), records(m, remembering{m.source}, 100)); diff != "" {
 		m.Fatalf("after all that %s holds something else than %s:\n%s", m.to.Name, m.from.Name, diff)
 	}
+}
+
+// remembering leaves out of a store's grants what it may have forgotten.
+type remembering struct{ transfer.Source }
+
+func (r remembering) ExportPage(ctx context.Context, kind transfer.Kind, after string, limit int) ([]transfer.Entry, error) {
+	list, err := r.Source.ExportPage(ctx, kind, after, limit)
+	for _, e := range list {
+		if g, ok := e.Record.(*transfer.Grant); ok {
+			g.Generations = g.Generations[max(0, len(g.Generations)-12):]
+		}
+	}
+	return list, err
 }
 
 func open(t testing.TB, a Adapter) Store {
