@@ -415,6 +415,21 @@ func TestTheGroupsOfDeviceEnrollment(t *testing.T) {
 	require.Contains(t, string(account.Session.Page().Body), "That kind of management is not for you")
 	require.Empty(t, a.all().Tickets, "and it does not become User Enrollment either")
 
+	t.Run("who leaves the group between sign-in and profile", func(t *testing.T) {
+		late, err := a.devicePhone().Discover(t.Context(), bob)
+		require.NoError(t, err)
+		_, err = late.RequestChallenge(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, late.SignIn(t.Context(), bob, "password"))
+		groups[0] = "others"
+		a.still(func() {
+			var no *mdmtest.RefusedError
+			require.ErrorAs(t, late.RequestProfile(t.Context()), &no)
+			require.Equal(t, mdmtest.RefusedError{Step: "profile", Status: http.StatusForbidden}, *no)
+		})
+		groups[0] = "contractors"
+		require.NoError(t, late.RequestProfile(t.Context()))
+	})
 	mine := a.devicePhone()
 	_, err = mine.EnrollAccount(t.Context(), bob, bob, "password")
 	require.NoError(t, err, a.log)

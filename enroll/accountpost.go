@@ -74,8 +74,7 @@ var families = []string{"iPhone", "iPad", "RealityDevice", ""}
 
 // fits refuses a device that does not know the way, and one that discovery would
 // not have sent here: where a domain serves a file, discovery is asked nothing. A
-// system that does not tell its version is let on: it knows. For mdm-adde Apple's
-// pages name 16 and 17.
+// system that does not tell its version is let on: it knows.
 func (p *Portal) fits(way mdm.Way, info machineinfo.Info) error {
 	if !p.offered(way) {
 		return fmt.Errorf("enroll: devices enroll here by the way %s only", p.cfg.Way)
@@ -83,12 +82,9 @@ func (p *Portal) fits(way mdm.Way, info machineinfo.Info) error {
 	if !slices.Contains(families, info.Family()) {
 		return fmt.Errorf("enroll: a device of the family %s is not served", info.Family())
 	}
-	least := 15
-	if way == mdm.WayAccountDevice || p.cfg.Account.Method == MethodOAuth2 {
-		least = 16
-	}
-	if os, told := info.OS(); told && os.Before(least, 0) {
-		return fmt.Errorf("enroll: %s is before %d.0, the first for this way", os, least)
+	major, minor := p.cfg.least(way)
+	if os, told := info.OS(); told && os.Before(major, minor) {
+		return fmt.Errorf("enroll: %s is before %d.%d, the first for this way", os, major, minor)
 	}
 	return nil
 }
@@ -132,6 +128,8 @@ func (p *Portal) bearerTicket(ctx context.Context, way mdm.Way, token string) (T
 		return t, u, forbidden(jit.ErrSuspended)
 	case err != nil:
 		return t, u, stored("user", err)
+	case !p.offers(way, u):
+		return t, u, forbidden(errNotOffered)
 	}
 	return t, u, nil
 }

@@ -221,14 +221,14 @@ func (a agent) before(major, minor int) bool {
 	return a.Device != "" && a.Major > 0 && (a.Major < major || a.Major == major && a.Minor < minor)
 }
 
-// leastOf is the first version of iOS with which a way is served. That of
+// least is the first version of iOS with which a way is served. That of
 // account-driven Device Enrollment is 16 or 17 by Apple's pages.
-func leastOf(way mdm.Way) (major, minor int) {
-	switch way {
-	case mdm.WayAccount:
-		return 15, 0
-	case mdm.WayAccountDevice:
+func (c Config) least(way mdm.Way) (major, minor int) {
+	switch {
+	case way == mdm.WayAccountDevice, way == mdm.WayAccount && c.Account != nil && c.Account.Method == MethodOAuth2:
 		return 16, 0
+	case way == mdm.WayAccount:
+		return 15, 0
 	}
 	return 13, 1
 }
@@ -236,8 +236,8 @@ func leastOf(way mdm.Way) (major, minor int) {
 // choosePage is the one place in which a user agent decides. button is true when
 // the person said that this is an iPhone or iPad; way is empty where the device
 // decides: the downloaded profile of User Enrollment up to iOS 17, Settings later.
-func choosePage(a agent, button bool, way mdm.Way) page {
-	switch major, minor := leastOf(way); {
+func (c Config) choosePage(a agent, button bool, way mdm.Way) page {
+	switch major, minor := c.least(way); {
 	case a.Device == "" && !button:
 		return pageElsewhere
 	case a.before(major, minor):
@@ -255,11 +255,11 @@ func choosePage(a agent, button bool, way mdm.Way) page {
 // mayDownload reports whether the profile of a way is served to a browser that
 // asks for it. The button overrules every agent but those which say that they
 // are an iPhone or iPad on which the profile cannot work.
-func mayDownload(a agent, button bool, way mdm.Way) bool {
+func (c Config) mayDownload(a agent, button bool, way mdm.Way) bool {
 	if way.Account() {
 		return false
 	}
-	return choosePage(a, button, way) == pageProfile || button && a.Device == ""
+	return c.choosePage(a, button, way) == pageProfile || button && a.Device == ""
 }
 
 // button is the form value and cookie of "This is an iPhone or iPad".

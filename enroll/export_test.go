@@ -16,10 +16,10 @@ const PageElsewhere = pageElsewhere
 func ParseAgent(s string) Agent { return parseAgent(s) }
 
 // PageOf is choosePage.
-func PageOf(a Agent, button bool) page { return choosePage(a, button, "") } //nolint:revive // the fuzz test compares it
+func PageOf(a Agent, button bool) page { return Config{}.choosePage(a, button, "") } //nolint:revive // the fuzz test compares it
 
 // MayDownload is mayDownload.
-func MayDownload(a Agent, button bool) bool { return mayDownload(a, button, mdm.WayProfile) }
+func MayDownload(a Agent, button bool) bool { return Config{}.mayDownload(a, button, mdm.WayProfile) }
 
 // Sealer is a sealer.
 type Sealer struct{ *sealer }

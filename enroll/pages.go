@@ -117,7 +117,7 @@ func newPages(cfg Config) (*pages, error) {
 	p.base.Configured = cfg.Account != nil
 	p.base.SSO = p.base.Configured && (cfg.Account.ESSO != "" || cfg.Account.ESSODeveloper != "")
 	p.base.Download = cfg.Way == "" || cfg.Way == mdm.WayProfile
-	major, minor := leastOf(cfg.Way)
+	major, minor := cfg.least(cfg.Way)
 	p.base.Least = fmt.Sprintf("%d.%d", major, minor)
 	p.policy = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 		hash(style), hash(script))
@@ -270,7 +270,7 @@ func (p *Portal) ready(w http.ResponseWriter, r *http.Request) error {
 	}
 	which := v.page
 	if t.Way == mdm.WayDevice {
-		which = choosePage(v.agent, v.button, t.Way)
+		which = p.cfg.choosePage(v.agent, v.button, t.Way)
 	}
 	if which != pageProfile && which != pageAccount {
 		return p.advise(w, v, which, "ready")

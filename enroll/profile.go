@@ -23,7 +23,7 @@ func (p *Portal) profile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return stored("ticket", err)
 	}
-	if !mayDownload(v.agent, v.button, t.Way) || !p.offers(t.Way, v.user) {
+	if !p.cfg.mayDownload(v.agent, v.button, t.Way) || !p.offers(t.Way, v.user) {
 		return p.redirect(w, r, "/ready")
 	}
 	if err := p.refusal(t); err != nil {

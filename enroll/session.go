@@ -33,7 +33,7 @@ type visitor struct {
 // visitor looks at the browser and its session. An error is the store's.
 func (p *Portal) visitor(r *http.Request) (visitor, error) {
 	v := visitor{agent: parseAgent(r.UserAgent()), button: cookie(r, p.cookies.device) == button}
-	v.page = choosePage(v.agent, v.button, p.cfg.Way)
+	v.page = p.cfg.choosePage(v.agent, v.button, p.cfg.Way)
 	id, ok := sessionID(cookie(r, p.cookies.session))
 	if !ok {
 		return v, nil

@@ -255,6 +255,10 @@ func TestOneWay(t *testing.T) {
 			require.Empty(t, a.all().Tickets)
 		}
 	})
+	t.Run("an iOS without OAuth 2", func(t *testing.T) {
+		a := newAccountWorld(t, account(oauth2), func(cfg *enroll.Config) { cfg.Way = mdm.WayAccount })
+		require.Contains(t, a.browser(strings.ReplaceAll(strings.ReplaceAll(iPhone14, "14_8_1", "15_8"), "14.1", "15.6")).get("").body, "16.0 at least")
+	})
 	t.Run("no device enrolls by another", func(t *testing.T) {
 		a := newAccountWorld(t, func(cfg *enroll.Config) { cfg.Way = mdm.WayAccount })
 		a.adde()
