@@ -1,0 +1,189 @@
+package mysql
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+
+	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/storage/transfer"
+)
+
+var _ transfer.Source = (*Store)(nil)
+
+// ExportPage implements transfer.Source. The cursor is seq, or the name where
+// there is none.
+func (s *Store) ExportPage(ctx context.Context, kind transfer.Kind, after string, limit int) ([]transfer.Entry, error) {
+	t := s.read(ctx)
+	switch kind {
+	case transfer.KindSuspension:
+		return t.page(`SELECT user_id FROM suspended_users WHERE user_id > ? ORDER BY user_id LIMIT ?`, []byte(after), limit,
+			func(scan func(...any) error) (transfer.Entry, error) {
+				var s transfer.Suspension
+				err := scan(&s.UserID)
+				return transfer.Entry{Record: &s, Cursor: s.UserID}, err
+			})
+	case transfer.KindSession, transfer.KindWebSession:
+		id, err := hex.DecodeString(after)
+		if err != nil {
+			return nil, fmt.Errorf("mysql: %q is no cursor of this store", after)
+		}
+		return t.exportSessions(kind, id, limit)
+	}
+	seq := int64(-1)
+	if after != "" {
+		var err error
+		if seq, err = strconv.ParseInt(after, 10, 64); err != nil {
+			return nil, fmt.Errorf("mysql: %q is no cursor of this store", after)
+		}
+	}
+	switch kind {
+	case transfer.KindUser:
+		return t.page(`SELECT `+userColumns+`, seq FROM users WHERE seq > ? ORDER BY seq LIMIT ?`, seq, limit,
+			func(scan func(...any) error) (transfer.Entry, error) {
+				u, err := scanUser(func(into ...any) error { return scan(append(into, &seq)...) })
+				return transfer.Entry{Record: &transfer.User{User: u}, Cursor: cursor(seq)}, err
+			})
+	case transfer.KindTicket:
+		return t.exportTickets(seq, limit)
+	case transfer.KindEnrollment:
+		return t.exportEnrollments(seq, limit)
+	case transfer.KindGrant:
+		return t.exportGrants(seq, limit)
+	case transfer.KindCommand:
+		return t.exportCommands(seq, limit)
+	}
+	return nil, &transfer.KindError{Kind: kind}
+}
+
+func cursor(seq int64) string { return strconv.FormatInt(seq, 10) }
+
+// page reads the rows of a query that takes after which one, and how many at most.
+func (t *tx) page(query string, after any, limit int, row func(scan func(...any) error) (transfer.Entry, error)) (list []transfer.Entry, err error) {
+	err = t.each(query, args{after, limit}, func(scan func(...any) error) error {
+		e, err := row(scan)
+		list = append(list, e)
+		return err
+	})
+	return list, err
+}
+
+func (t *tx) exportSessions(kind transfer.Kind, id []byte, limit int) ([]transfer.Entry, error) {
+	if kind == transfer.KindWebSession {
+		return t.page(`SELECT digest, expires FROM web_sessions WHERE digest > ? ORDER BY digest LIMIT ?`, id, limit,
+			func(scan func(...any) error) (transfer.Entry, error) {
+				var s transfer.WebSession
+				err := scan((*digest)(&s.ID), (*when)(&s.Expires))
+				return transfer.Entry{Record: &s, Cursor: s.Name()}, err
+			})
+	}
+	return t.page(`SELECT id, user_id, ticket_id, expires FROM sessions WHERE id > ? ORDER BY id LIMIT ?`, id, limit,
+		func(scan func(...any) error) (transfer.Entry, error) {
+			var s transfer.Session
+			err := scan((*digest)(&s.ID), &s.UserID, &s.Ticket, (*when)(&s.Expires))
+			return transfer.Entry{Record: &s, Cursor: s.Name()}, err
+		})
+}
+
+// of reads the rows that belong to some others. The query ends where the list of
+// those others goes.
+func (t *tx) of(query string, seqs []int64, order string, row func(scan func(...any) error) error) error {
+	marks, values := list(seqs)
+	return t.each(query+` IN (`+marks+`) ORDER BY `+order, values, row)
+}
+
+func (t *tx) exportTickets(seq int64, limit int) ([]transfer.Entry, error) {
+	var seqs []int64
+	tickets := map[int64]*transfer.Ticket{}
+	page, err := t.page(`SELECT `+ticketColumns+`, seq FROM tickets WHERE seq > ? ORDER BY seq LIMIT ?`, seq, limit,
+		func(scan func(...any) error) (transfer.Entry, error) {
+			k, err := scanTicket(scan, &seq)
+			r := &transfer.Ticket{Ticket: k}
+			seqs, tickets[seq] = append(seqs, seq), r
+			return transfer.Entry{Record: r, Cursor: cursor(seq)}, err
+		})
+	if err != nil || len(page) == 0 {
+		return nil, err
+	}
+	if err := t.of(`SELECT ticket, digest, download, expires, void, redeemer IS NOT NULL, redeemer, certificate FROM challenges WHERE ticket`, seqs, `ticket, download`,
+		func(scan func(...any) error) error {
+			var c transfer.Challenge
+			err := scan(&seq, (*digest)(&c.Digest), &c.Download, (*when)(&c.Expires), &c.Void, &c.Redeemed, (*digest)(&c.Key), &c.Certificate)
+			tickets[seq].Challenges = append(tickets[seq].Challenges, c)
+			return err
+		}); err != nil {
+		return nil, err
+	}
+	return page, t.of(`SELECT ticket, digest, not_after, deadline, replaced FROM identities WHERE ticket`, seqs, `ticket, digest`,
+		func(scan func(...any) error) error {
+			var i transfer.Identity
+			err := scan(&seq, (*digest)(&i.Digest), (*when)(&i.NotAfter), (*when)(&i.Deadline), &i.Replaced)
+			tickets[seq].Identities = append(tickets[seq].Identities, i)
+			return err
+		})
+}
+
+func (t *tx) exportEnrollments(seq int64, limit int) ([]transfer.Entry, error) {
+	return t.page(`SELECT `+enrollmentColumns+`, e.token, e.magic, e.token_stored, e.push_request, e.push_settled, e.push_due, e.push_fixed, e.push_attempt,
+			COALESCE(e.push_status, 0), e.push_attempted, e.seq FROM enrollments e WHERE e.seq > ? ORDER BY e.seq LIMIT ?`, seq, limit,
+		func(scan func(...any) error) (transfer.Entry, error) {
+			var e transfer.Enrollment
+			var token, magic []byte
+			p := &e.Push
+			err := scan(append(enrollmentFields(&e.Enrollment), &token, &magic, (*when)(&e.TokenStored),
+				&p.Request, &p.Settled, (*when)(&p.Due), &p.Fixed, &p.Attempt, &p.Status, (*when)(&p.Attempted), &seq)...)
+			if err == nil && token != nil {
+				e.Token, err = t.secrets.Open(token, sealedToken, e.ID)
+			}
+			if err == nil && magic != nil {
+				magic, err = t.secrets.Open(magic, sealedMagic, e.ID)
+				e.PushMagic = string(magic)
+			}
+			return transfer.Entry{Record: &e, Cursor: cursor(seq)}, err
+		})
+}
+
+func (t *tx) exportGrants(seq int64, limit int) ([]transfer.Entry, error) {
+	var seqs []int64
+	grants := map[int64]*transfer.Grant{}
+	page, err := t.page(`SELECT g.user_id, COALESCE(k.id, ''), COALESCE(e.id, ''), g.revoked, g.code IS NOT NULL, g.code, g.client_id, g.redirect_uri,
+			g.code_expires, g.redeemed, g.seq
+		FROM grants g LEFT JOIN tickets k ON k.seq = g.ticket LEFT JOIN enrollments e ON e.seq = g.enrollment
+		WHERE g.seq > ? ORDER BY g.seq LIMIT ?`, seq, limit,
+		func(scan func(...any) error) (transfer.Entry, error) {
+			var g transfer.Grant
+			var c enroll.AuthorizationCode
+			var byCode bool
+			err := scan(&g.UserID, &g.TicketID, &g.EnrollmentID, &g.Revoked, &byCode, (*digest)(&c.Code), &c.ClientID, &c.RedirectURI,
+				(*when)(&c.Expires), &g.Redeemed, &seq)
+			if byCode {
+				g.Code = &c
+			}
+			seqs, grants[seq] = append(seqs, seq), &g
+			return transfer.Entry{Record: &g, Cursor: cursor(seq)}, err
+		})
+	if err != nil || len(page) == 0 {
+		return nil, err
+	}
+	return page, t.of(`SELECT of_grant, access, access_expires, refresh, refresh_expires, used FROM tokens WHERE of_grant`, seqs, `of_grant, generation`,
+		func(scan func(...any) error) error {
+			var k transfer.Generation
+			err := scan(&seq, (*digest)(&k.Access), (*when)(&k.AccessExpires), (*digest)(&k.Refresh), (*when)(&k.RefreshExpires), &k.Used)
+			grants[seq].Generations = append(grants[seq].Generations, k)
+			return err
+		})
+}
+
+func (t *tx) exportCommands(seq int64, limit int) ([]transfer.Entry, error) {
+	return t.page(`SELECT c.uuid, e.id, c.request_type, c.status, c.payload, c.result, c.queued, c.updated, COALESCE(c.place, 0) = 2, c.seq
+		FROM commands c JOIN enrollments e ON e.seq = c.enrollment WHERE c.seq > ? ORDER BY c.seq LIMIT ?`, seq, limit,
+		func(scan func(...any) error) (transfer.Entry, error) {
+			var c transfer.Command
+			err := scan(&c.UUID, &c.EnrollmentID, &c.RequestType, &c.Status, &c.Payload, &c.Result, (*when)(&c.Queued), (*when)(&c.Updated), &c.Held, &seq)
+			if err == nil {
+				c.Payload, err = t.secrets.Open(c.Payload, sealedPayload, c.EnrollmentID, c.UUID)
+			}
+			return transfer.Entry{Record: &c, Cursor: cursor(seq)}, err
+		})
+}
