@@ -5,9 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/enrollkit/enrollkit/enroll/ca"
 	"github.com/enrollkit/enrollkit/enroll/machineinfo"
@@ -140,9 +138,6 @@ func (p *parts) loadPush(f files) {
 	}
 	if p.certificate = make1(f, "push", func() (*push.Certificate, error) { return push.ParseCertificate(certificate, key) }); p.certificate == nil {
 		return
-	}
-	if left := p.certificate.DaysLeft(time.Now()); left < 0 {
-		f.add("push.certificate", fmt.Errorf("expired %d days ago: renew it at Apple with the same Apple Account, a new one has another topic", -left))
 	}
 	p.pusher = make1(f, "push", func() (*push.Client, error) {
 		return push.NewClient(push.ClientConfig{Certificate: p.certificate, Host: f.c.Push.Host, RootCAs: roots})

@@ -22,8 +22,9 @@ func (n *node) serve(ctx context.Context, up func()) (err error) {
 		return err
 	}
 	failed := make(chan error, 3)
-	stopAdmin := n.start(n.newServer(n.health()), n.admin, failed)
+	stopAdmin := start(n.newServer(n.health()), n.admin, failed)
 	defer func() { err = errors.Join(err, stopAdmin(context.Background())) }()
+	n.warn()
 
 	store, err := n.database.open(ctx, n.options(), n.log)
 	if ctx.Err() != nil {
@@ -41,8 +42,9 @@ func (n *node) serve(ctx context.Context, up func()) (err error) {
 	stopWorker := background(n.worker.Run, failed)
 	defer func() { err = errors.Join(err, stopWorker()) }()
 	web := n.newServer(n.handler)
+	web.TLSConfig = n.parts.tls
 	web.RegisterOnShutdown(n.portal.Close)
-	stopWeb := n.start(web, n.public, failed)
+	stopWeb := start(web, n.public, failed)
 	up()
 
 	select {
@@ -57,6 +59,18 @@ func (n *node) serve(ctx context.Context, up func()) (err error) {
 	limited, cancel := context.WithTimeout(context.Background(), time.Duration(n.config.Stop.Limit))
 	defer cancel()
 	return errors.Join(err, stopWeb(limited))
+}
+
+// renewal is how many days before its end a push certificate is worth a warning.
+const renewal = 30
+
+// warn says what will not go well for long. A node whose push certificate has
+// expired is not ready, and serves all the same: devices that come by themselves
+// have what they come for.
+func (n *node) warn() {
+	if left := n.parts.certificate.DaysLeft(time.Now()); left < renewal {
+		n.log.Warn("renew the push certificate at Apple, with the same Apple Account: a new one has another topic, and no enrolled device hears from it", "days_left", left)
+	}
 }
 
 // options are those of the database.
@@ -85,19 +99,17 @@ func (n *node) newServer(handler http.Handler) *http.Server {
 	}
 }
 
-// start serves a listener, the public one with TLS if we have a certificate, and
-// returns what stops that: requests go on until its context ends.
-func (n *node) start(web *http.Server, listener net.Listener, failed chan<- error) (stop func(context.Context) error) {
+// start serves a listener and returns what stops that: requests go on until its
+// context ends.
+func start(web *http.Server, listener net.Listener, failed chan<- error) (stop func(context.Context) error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		var err error
-		if listener == n.public && n.parts.tls != nil {
-			web.TLSConfig = n.parts.tls
-			err = web.ServeTLS(listener, "", "")
-		} else {
-			err = web.Serve(listener)
+		serve := web.Serve
+		if web.TLSConfig != nil {
+			serve = func(l net.Listener) error { return web.ServeTLS(l, "", "") }
 		}
+		err := serve(listener)
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("%s: %w", listener.Addr(), err)
 		}

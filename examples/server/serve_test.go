@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/tls"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -120,6 +122,33 @@ func TestReadiness(t *testing.T) {
 	}
 	r.stopping.Store(true)
 	ready(http.StatusServiceUnavailable, "stopping")
+}
+
+// A push certificate that expired takes no device the server away, and is told.
+func TestExpiredPushCertificate(t *testing.T) {
+	w := newTrial(t, emptyDatabase(t), trialBase, nil)
+	now := time.Now()
+	certificate, key, err := w.apns.Issue(w.apns.Topic(), now.AddDate(-1, 0, -1), now.AddDate(0, 0, -1))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "push.pem"), certificate, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "push.key"), key, 0o600))
+	r := w.serve()
+	status, checks := asked(t, r.admin.Addr().String(), "/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, map[string]string{"stopping": "ok", "database": "ok", "portal": "ok", "push-certificate": "failed"}, checks)
+}
+
+// The portal is not ready while the identity provider is away, and devices are
+// served all the same.
+func TestIdentityProviderAway(t *testing.T) {
+	w := newTrial(t, emptyDatabase(t), trialBase, nil)
+	require.NoError(t, w.idp.Close())
+	r := w.serve()
+	status, checks := asked(t, r.admin.Addr().String(), "/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, map[string]string{"stopping": "ok", "database": "ok", "portal": "failed", "push-certificate": "ok"}, checks)
+	status, _ = asked(t, r.admin.Addr().String(), "/readyz/database")
+	require.Equal(t, http.StatusOK, status)
 }
 
 // A node that starts without its database is alive, and becomes ready.
