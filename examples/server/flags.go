@@ -15,6 +15,7 @@ type flags struct {
 	dsn, listen, admin string
 	identityProvider   string // where that of -dev listens
 	check              bool
+	export, imports    string
 }
 
 // parseFlags tells what is wrong on stderr and returns it.
@@ -29,6 +30,8 @@ func parseFlags(args []string, stderr io.Writer) (flags, error) {
 	set.StringVar(&o.admin, "admin", "", "`address` of health and readiness, before that of the configuration")
 	set.StringVar(&o.identityProvider, "dev-idp", "127.0.0.1:9444", "`address` of the identity provider of -dev")
 	set.BoolVar(&o.check, "check", false, "check the configuration and the files that it names, and exit")
+	set.StringVar(&o.export, "export", "", "write the whole fleet to `file`, sealed with database.keys, and exit; stopped, it goes on when it is started again")
+	set.StringVar(&o.imports, "import", "", "take the fleet of `file` that -export made, and exit; no node may run on the database meanwhile")
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
@@ -46,6 +49,9 @@ func (o flags) judge(rest []string) error {
 	}
 	if o.dev != "" && o.config != "" {
 		f.add("command line", errors.New("-dev makes a configuration of its own, and -config names another"))
+	}
+	if moving := o.export != "" || o.imports != ""; moving && (o.export != "" && o.imports != "" || o.dev != "" || o.check) {
+		f.add("command line", errors.New("-export and -import go with a -config, one at a time"))
 	}
 	return f.err()
 }

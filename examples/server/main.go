@@ -10,7 +10,8 @@
 //
 // It is to be read: config.go has the settings, parts.go what is made of them,
 // node.go puts that together, serve.go starts and stops it, health.go says how it
-// is. dev.go and standins.go are for -dev only.
+// is. moving.go takes a
+// fleet elsewhere. dev.go and standins.go are for -dev only.
 package main
 
 import (
@@ -66,7 +67,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stdout, "the configuration is good")
 		return 0
 	}
-	if err := n.serve(ctx, func() { tell(stdout, n, d) }); err != nil {
+	work := func() error { return n.serve(ctx, func() { tell(stdout, n, d) }) }
+	if o.export != "" || o.imports != "" {
+		work = func() error { return n.move(ctx, o, stderr) }
+	}
+	if err := work(); err != nil {
 		fmt.Fprintf(stderr, "server: %v\n", err)
 		return 1
 	}

@@ -76,6 +76,7 @@ type trial struct {
 	settings config
 	mu       sync.Mutex
 	phones   []*mdmtest.Phone
+	moves    map[string]string // of addresses
 }
 
 // newTrial makes one with its settings in a file.
@@ -190,6 +191,16 @@ func asked(t testing.TB, address, path string) (status int, checks map[string]st
 	return resp.StatusCode, checks
 }
 
+// moved makes whoever is on the way to one address get to another.
+func (w *trial) moved(from, to string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.moves == nil {
+		w.moves = map[string]string{}
+	}
+	w.moves[from] = to
+}
+
 // towards reaches one address whatever name it is called by, but for the
 // identity provider.
 func (w *trial) towards(address string) *http.Transport {
@@ -200,6 +211,11 @@ func (w *trial) towards(address string) *http.Transport {
 			if addr == base || addr == base+":443" {
 				addr = address
 			}
+			w.mu.Lock()
+			if to, ok := w.moves[addr]; ok {
+				addr = to
+			}
+			w.mu.Unlock()
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		},
 	}
