@@ -97,8 +97,7 @@ func (p *Provider) discover(ctx context.Context, now time.Time) (*remote, error)
 		return fail("document is of another issuer")
 	}
 	for _, e := range []string{meta.Auth, meta.Token, meta.JWKS} {
-		u, err := url.Parse(e)
-		if err != nil || u.Host == "" || u.User != nil || !allowedScheme(u) {
+		if !usableEndpoint(e) {
 			return fail("document lacks a usable endpoint")
 		}
 	}
@@ -122,6 +121,24 @@ func (p *Provider) discover(ctx context.Context, now time.Time) (*remote, error)
 		return nil, fmt.Errorf("oidc: discovery: %w", err)
 	}
 	return r, nil
+}
+
+// parameters are those of an authorization request, of which each must be there
+// once (RFC 6749, section 3.1).
+var parameters = []string{
+	"client_id", "response_type", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method",
+	"login_hint", "max_age", "acr_values", "claims", "hd",
+}
+
+// usableEndpoint judges an endpoint's address. It may have a query, which is
+// kept, but no fragment, behind which everything would get lost.
+func usableEndpoint(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil || !allowedScheme(u) || strings.Contains(address, "#") {
+		return false
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	return err == nil && !slices.ContainsFunc(parameters, query.Has)
 }
 
 // authStyle decides how the client authenticates, since trying out both ways

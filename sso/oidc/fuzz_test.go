@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -221,6 +222,13 @@ func FuzzDiscovery(f *testing.F) {
 		f.Add(b)
 	}
 	idp.Repair()
+	resp, err := idp.HTTPClient().Get(idp.Issuer() + "/.well-known/openid-configuration")
+	require.NoError(f, err)
+	honest, err := io.ReadAll(resp.Body)
+	require.NoError(f, err)
+	for _, more := range []string{"#fragment", "#", "?nonce=ours", "?state=%zz", "?tenant=1"} {
+		f.Add(bytes.Replace(honest, []byte(`/authorize"`), []byte(`/authorize`+more+`"`), 1))
+	}
 	f.Add([]byte(`{"issuer":7}`))
 	f.Add([]byte(`<!DOCTYPE html>`))
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -242,6 +250,7 @@ func FuzzDiscovery(f *testing.F) {
 		require.NoError(t, err)
 		require.True(t, u.Scheme == "https" || u.Scheme == "http" && u.Hostname() != "idp.example.com", a.URL)
 		require.Empty(t, u.User)
+		require.Empty(t, u.Fragment)
 		require.Equal(t, oidc.Nonce(a.Secret), u.Query().Get("nonce"))
 		require.Equal(t, "S256", u.Query().Get("code_challenge_method"))
 	})

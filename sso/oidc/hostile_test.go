@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -380,4 +381,32 @@ func TestHostile26DistributedClaimsAreNotFetched(t *testing.T) {
 	id, err = w.signIn()
 	require.NoError(t, err)
 	require.Len(t, id.Groups, 1000, "5000 are limited")
+}
+
+// An endpoint may have a query, which is kept. A fragment would swallow what is
+// asked, and a parameter that is there already would be asked for twice.
+func TestEndpointsWithMore(t *testing.T) {
+	_, idp := fuzzed(t, nil)
+	resp, err := idp.HTTPClient().Get(idp.Issuer() + "/.well-known/openid-configuration")
+	require.NoError(t, err)
+	honest, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	for more, usable := range map[string]bool{
+		"": true, "?tenant=1": true, "#": false, "#fragment": false, "?nonce=theirs": false, "?state=theirs": false, "?tenant=%zz": false,
+	} {
+		body := strings.Replace(string(honest), `/authorize"`, `/authorize`+more+`"`, 1)
+		rp, _ := fuzzed(t, func(c *oidc.Config) {
+			c.Issuer, c.HTTPClient = idp.Issuer(), &http.Client{Transport: document{[]byte(body), idp.HTTPClient().Transport}}
+		})
+		a, err := rp.Begin(t.Context(), sso.Request{RedirectURL: callback})
+		if !usable {
+			require.ErrorIs(t, err, sso.ErrUnavailable, more)
+			continue
+		}
+		require.NoError(t, err, more)
+		u, err := url.Parse(a.URL)
+		require.NoError(t, err)
+		require.Equal(t, []string{oidc.Nonce(a.Secret)}, u.Query()["nonce"])
+		require.Equal(t, more != "", u.Query().Get("tenant") == "1")
+	}
 }
