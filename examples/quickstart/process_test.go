@@ -125,7 +125,16 @@ func (p *process) state(pushes int) stored {
 		}
 		defer resp.Body.Close()
 		state = nil
-		return json.NewDecoder(resp.Body).Decode(&state) == nil && len(state["pushes"]) == pushes
+		if json.NewDecoder(resp.Body).Decode(&state) != nil {
+			return false
+		}
+		done := 0
+		for _, push := range state["pushes"] {
+			if push["status"] == 200.0 { // one that timed out is tried again
+				done++
+			}
+		}
+		return done == pushes
 	}, time.Minute, 50*time.Millisecond, "pushes are still open")
 	return state
 }
