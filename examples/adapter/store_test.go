@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/gob"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -122,10 +123,13 @@ func TestWhatIsWritten(t *testing.T) {
 func TestStepsAreTheSameAgain(t *testing.T) {
 	ctx, path := t.Context(), filepath.Join(t.TempDir(), "journal")
 	s := open(t, path)
+	grants := 0
 	grant := func(session, user string, at time.Time) error {
+		grants++
+		name := fmt.Sprint(session, grants)
 		return s.Grant(ctx, enroll.GrantStep{
 			Session: id(session), SessionExpires: start.Add(time.Hour), UserID: user, At: at,
-			Ticket: &enroll.Ticket{ID: "t-" + session + at.String(), UserID: user, Issued: at}, Tokens: enroll.Tokens{Access: id(session + at.String())},
+			Ticket: &enroll.Ticket{ID: name, UserID: user, Issued: at}, Tokens: enroll.Tokens{Access: id(name)},
 		})
 	}
 	require.NoError(t, grant("a", "u1", start))
