@@ -101,8 +101,9 @@ func TestBackupAndRestore(t *testing.T) {
 func TestBackupWhileOthersWrite(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{})
-	const writers, backups = 8, 5
+	const writers, backups, between = 8, 4, 100
 	var acknowledged [writers]atomic.Int64
+	done := make(chan struct{}, 1<<20)
 	var all sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
 	errs := make([]error, writers)
@@ -113,6 +114,7 @@ func TestBackupWhileOthersWrite(t *testing.T) {
 				k.Session = [32]byte{byte(w), byte(n), byte(n >> 8), byte(n >> 16)}
 				if errs[w] = s.IssueTicket(context.Background(), k, [32]byte{}); errs[w] == nil {
 					acknowledged[w].Store(n)
+					done <- struct{}{}
 				}
 			}
 		})
@@ -120,11 +122,8 @@ func TestBackupWhileOthersWrite(t *testing.T) {
 	var paths []string
 	var least [backups][writers]int64
 	for i := range backups {
-		for total := int64(0); total < 400*int64(i+1); runtime.Gosched() {
-			total = 0
-			for w := range writers {
-				total += acknowledged[w].Load()
-			}
+		for range between {
+			<-done
 		}
 		for w := range writers {
 			least[i][w] = acknowledged[w].Load()

@@ -35,7 +35,7 @@ func killed(t testing.TB, a Adapter) {
 	ok(t, err, "ExportFile")
 	file, err := os.ReadFile(path)
 	ok(t, err, "read the export")
-	for n := 1; n < len(want)/childBatch; n += 4 {
+	for n := 1; n < len(want)/childBatch; n += 7 {
 		place := t.TempDir()
 		ok(t, killAfter(t.Context(), strings.Split(t.Name(), "/")[0], place, path, n), fmt.Sprintf("kill after %d batches", n))
 		s, err := a.Open(place)
