@@ -44,8 +44,6 @@ var components = []component{
 	{[]string{"apache2", "httpd", "/usr/sbin/apache2"}, []string{"apache2-bin"}, "the snippets for a customer's Apache"},
 	{[]string{"zbarimg"}, []string{"zbar-tools"}, "that the code on a desktop's page can be scanned"},
 	{[]string{"glewlwyd"}, []string{"glewlwyd"}, "signing in at an identity provider of others"},
-	{[]string{"nginx", "/usr/sbin/nginx"}, []string{"nginx"}, "that our snippet for nginx does what it says"},
-	{[]string{"apache2", "httpd", "/usr/sbin/apache2"}, []string{"apache2-bin"}, "that our snippet for Apache does what it says"},
 }
 
 // compiler is what the race detector needs.
