@@ -80,7 +80,7 @@ func BenchmarkFanOut(b *testing.B) {
 	db := raw(b, dsn)
 	// Finished as soon as it is measured, so that each round meets the same.
 	finish := func() {
-		execute(b, db, `UPDATE commands SET place = NULL WHERE place IS NOT NULL`, `UPDATE enrollments SET push_due = NULL, push_settled = push_request`)
+		execute(b, db, `UPDATE commands SET place = NULL WHERE place IS NOT NULL`, `UPDATE pushes SET due = 9223372036854775807, settled = request`)
 	}
 	payload := make([]byte, 400)
 	n := 0

@@ -240,9 +240,17 @@ func (t *tx) owner(enrollmentID string) (owner, error) {
 // begin makes an enrollment, or lets the one that is known start over.
 func (t *tx) begin(known int64, e mdm.Enrollment) (int64, error) {
 	if known == 0 {
-		return t.insert(`INSERT INTO enrollments (id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, created, contact)
+		seq, err := t.insert(`INSERT INTO enrollments (id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, created, contact)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			e.ID, e.UserID, e.TicketID, e.Way, e.State, e.Certificate[:], e.Topic, e.OSVersion, e.BuildVersion, e.Product, micros(e.Created), micros(e.Contact))
+		if err != nil {
+			return 0, err
+		}
+		_, err = t.exec(`INSERT INTO pushes (enrollment) VALUES (?)`, seq)
+		return seq, err
+	}
+	if _, err := t.exec(`UPDATE pushes SET able = 0 WHERE enrollment = ?`, known); err != nil {
+		return 0, err
 	}
 	_, err := t.exec(`UPDATE enrollments SET ticket_id = ?, way = ?, state = ?, certificate = ?, topic = ?, os_version = ?, build_version = ?, product = ?,
 			created = ?, enrolled = NULL, ended = NULL, contact = ?, token = NULL, magic = NULL, token_stored = NULL
@@ -293,10 +301,12 @@ func (t *tx) closeTicket(ticket int64, enrollmentID string, at time.Time) error 
 
 // end ends an enrollment, unless it has ended.
 func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) error {
-	n, err := t.exec(`UPDATE enrollments SET state = ?, ended = ?, token = NULL, magic = NULL, token_stored = NULL,
-			push_settled = push_request, push_due = NULL, push_fixed = 0, push_attempt = 0
+	n, err := t.exec(`UPDATE enrollments SET state = ?, ended = ?, token = NULL, magic = NULL, token_stored = NULL
 		WHERE seq = ? AND state NOT IN ('ended', 'replaced')`, state, micros(at), enrollment)
 	if err != nil || n == 0 {
+		return err
+	}
+	if _, err := t.exec(`UPDATE pushes SET able = 0, settled = request, due = ?, fixed = 0, attempt = 0 WHERE enrollment = ?`, never, enrollment); err != nil {
 		return err
 	}
 	if _, err := t.exec(`UPDATE commands SET status = 'Cancelled', place = NULL, updated = ? WHERE queue = ?`, micros(at), enrollment); err != nil {
@@ -316,8 +326,8 @@ func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) erro
 	return t.closeTicket(ticket, id, at)
 }
 
-// TokenUpdate implements mdm.Store. Any but the first one reads the device and
-// writes its row, as long as the device is still the one that was read.
+// TokenUpdate implements mdm.Store. Where a token was before, it reads the device
+// and writes its row, as long as the device is still the one that was read.
 func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enrollment, error) {
 	token, err := s.secrets.Seal(u.Token, sealedToken, u.EnrollmentID)
 	if err != nil {
@@ -338,7 +348,8 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 		return d.bound, mdm.ErrPlanNeeded
 	}
 	if !first && !d.unused() {
-		n, err := s.alone(ctx, storeToken+` AND state = 'enrolled' AND certificate = ?`, append(tokenValues(d, u, token, magic), u.Certificate[:])...)
+		n, err := s.alone(ctx, storeToken+` AND state = 'enrolled' AND token IS NOT NULL AND certificate = ?`,
+			append(tokenValues(d, u, token, magic), u.Certificate[:])...)
 		if err != nil {
 			return mdm.Enrollment{}, err
 		}
@@ -367,6 +378,12 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 		if err := t.use(d.bearer, d.enrollment); err != nil {
 			return err
 		}
+		// What waits for a token is due now.
+		if _, err := t.exec(`UPDATE pushes p JOIN enrollments e ON e.seq = p.enrollment
+			SET p.able = 1, p.due = CASE WHEN p.due = ? THEN p.due ELSE ? END, p.fixed = 0, p.attempt = 0
+			WHERE p.enrollment = ? AND e.token IS NULL`, never, micros(at), d.enrollment); err != nil {
+			return err
+		}
 		e = d.updated(u)
 		_, err = t.exec(storeToken, tokenValues(d, u, token, magic)...)
 		return err
@@ -380,19 +397,12 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 	return e, nil
 }
 
-// storeToken looks at the old token before it stores the new one: the servers
-// assign from left to right.
-const storeToken = `UPDATE enrollments SET
-		push_due = CASE WHEN push_due IS NOT NULL AND token IS NULL THEN ? ELSE push_due END,
-		push_fixed = CASE WHEN token IS NULL THEN 0 ELSE push_fixed END,
-		push_attempt = CASE WHEN token IS NULL THEN 0 ELSE push_attempt END,
-		topic = ?, token = ?, magic = ?, token_stored = ?, contact = ?
-	WHERE seq = ?`
+const storeToken = `UPDATE enrollments SET topic = ?, token = ?, magic = ?, token_stored = ?, contact = ? WHERE seq = ?`
 
 func tokenValues(d device, u mdm.TokenUpdateStep, token, magic []byte) []any {
 	at := stamp(u.At)
 	contact, _ := d.seen(at)
-	return []any{micros(at), u.Topic, token, magic, micros(at), micros(contact), d.enrollment}
+	return []any{u.Topic, token, magic, micros(at), micros(contact), d.enrollment}
 }
 
 // updated is the enrollment after a TokenUpdate.
@@ -405,8 +415,10 @@ func (d device) updated(u mdm.TokenUpdateStep) mdm.Enrollment {
 
 // enroll is what the first TokenUpdate does.
 func (t *tx) enroll(d device, plan []mdm.Command, at time.Time) error {
-	if _, err := t.exec(`UPDATE enrollments SET state = 'enrolled', enrolled = ?, `+askPush+` WHERE seq = ?`,
-		micros(at), micros(at), micros(at), d.enrollment); err != nil {
+	if _, err := t.exec(`UPDATE enrollments SET state = 'enrolled', enrolled = ? WHERE seq = ?`, micros(at), d.enrollment); err != nil {
+		return err
+	}
+	if err := t.askPush(at, d.enrollment); err != nil {
 		return err
 	}
 	if _, err := t.exec(`UPDATE tickets SET state = ?, enrolled = ?, ended = NULL WHERE seq = ?`, enroll.TicketEnrolled, micros(at), d.ticket); err != nil {
@@ -495,12 +507,25 @@ func (s *Store) SuspendUser(ctx context.Context, userID string, suspended bool) 
 		} else if n, err := t.exec(`DELETE FROM suspended_users WHERE user_id = ?`, userID); err != nil || n == 0 {
 			return err
 		}
-		if _, err := t.exec(`UPDATE enrollments SET suspended = ? WHERE user_id = ?`, suspended, userID); err != nil || !suspended {
+		if err := t.suspendDevices(userID, suspended); err != nil || !suspended {
 			return err
 		}
 		_, err := t.exec(`UPDATE grants SET revoked = 1 WHERE user_id = ? AND revoked = 0`, userID)
 		return err
 	})
+}
+
+// suspendDevices lets the devices of a user not be woken, or lifts that.
+func (t *tx) suspendDevices(userID string, suspended bool) error {
+	if err := t.each(`SELECT seq FROM enrollments WHERE user_id = ? FOR UPDATE`, args{userID}, func(scan func(...any) error) error {
+		var seq int64
+		return scan(&seq)
+	}); err != nil {
+		return err
+	}
+	_, err := t.exec(`UPDATE enrollments e STRAIGHT_JOIN pushes p ON p.enrollment = e.seq SET p.able = CASE WHEN ? THEN 0 ELSE e.token IS NOT NULL END
+		WHERE e.user_id = ?`, suspended, userID)
+	return err
 }
 
 // suspended reports whether a user is.

@@ -30,10 +30,10 @@
 //
 // # What is pending
 //
-// The servers have no partial indexes. Instead, a generated column is NULL in the
-// rows that are of no interest any more, and an index on it finds the others:
-// commands.queue for commands that are open, enrollments.wake for devices to wake.
-// No statement but those of State reads a table from end to end.
+// The servers have no partial indexes. Instead, an index over a generated column
+// finds what is pending and leaves the rest at one end: commands.queue is NULL in
+// commands that are final, pushes.wake is as late as can be for devices that are
+// not to be woken. No statement but those of State reads a table from end to end.
 //
 // # Names
 //

@@ -125,8 +125,8 @@ func (t *tx) exportTickets(seq int64, limit int) ([]transfer.Entry, error) {
 }
 
 func (t *tx) exportEnrollments(seq int64, limit int) ([]transfer.Entry, error) {
-	return t.page(`SELECT `+enrollmentColumns+`, e.token, e.magic, e.token_stored, e.push_request, e.push_settled, e.push_due, e.push_fixed, e.push_attempt,
-			COALESCE(e.push_status, 0), e.push_attempted, e.seq FROM enrollments e WHERE e.seq > ? ORDER BY e.seq LIMIT ?`, seq, limit,
+	return t.page(`SELECT `+enrollmentColumns+`, e.token, e.magic, e.token_stored, p.request, p.settled, NULLIF(p.due, `+neverText+`), p.fixed, p.attempt,
+			COALESCE(p.status, 0), p.attempted, e.seq FROM enrollments e JOIN pushes p ON p.enrollment = e.seq WHERE e.seq > ? ORDER BY e.seq LIMIT ?`, seq, limit,
 		func(scan func(...any) error) (transfer.Entry, error) {
 			var e transfer.Enrollment
 			var token, magic []byte

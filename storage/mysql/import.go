@@ -3,9 +3,11 @@ package mysql
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/storage/transfer"
 )
 
@@ -44,8 +46,7 @@ func (t *tx) importRecord(r transfer.Record) (bool, error) {
 		if _, err := t.add(`INSERT INTO suspended_users (user_id) VALUES (?)`, r.UserID); err != nil {
 			return false, err
 		}
-		_, err := t.exec(`UPDATE enrollments SET suspended = 1 WHERE user_id = ?`, r.UserID)
-		return true, err
+		return true, t.suspendDevices(r.UserID, true)
 	case *transfer.Session:
 		if known, err := t.has(`sessions WHERE id = ?`, r.ID[:]); err != nil || known {
 			return false, err
@@ -137,9 +138,9 @@ func (t *tx) importEnrollment(r *transfer.Enrollment) (bool, error) {
 	if known, err := t.has(`enrollments WHERE id = ?`, r.ID); err != nil || known {
 		return false, err
 	}
-	var bound, suspended bool
-	issued, err := t.get(`SELECT i.enrollment IS NOT NULL, EXISTS (SELECT 1 FROM suspended_users s WHERE s.user_id = ?)
-		FROM identities i JOIN tickets k ON k.seq = i.ticket WHERE i.digest = ? AND k.id = ?`, args{r.UserID, r.Certificate[:], r.TicketID}, &bound, &suspended)
+	var bound bool
+	issued, err := t.get(`SELECT i.enrollment IS NOT NULL FROM identities i JOIN tickets k ON k.seq = i.ticket WHERE i.digest = ? AND k.id = ?`,
+		args{r.Certificate[:], r.TicketID}, &bound)
 	switch {
 	case err != nil:
 		return false, err
@@ -161,14 +162,20 @@ func (t *tx) importEnrollment(r *transfer.Enrollment) (bool, error) {
 	if !p.Attempted.IsZero() {
 		status = p.Status
 	}
-	seq, err := t.add(`INSERT INTO enrollments (id, user_id, suspended, ticket_id, way, state, certificate, topic, os_version, build_version, product,
-			created, enrolled, ended, contact, token, magic, token_stored,
-			push_request, push_settled, push_due, push_fixed, push_attempt, push_status, push_attempted)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.ID, r.UserID, suspended, r.TicketID, r.Way, r.State, r.Certificate[:], r.Topic, r.OSVersion, r.BuildVersion, r.Product,
-		micros(r.Created), micros(r.Enrolled), micros(r.Ended), micros(r.Contact), token, magic, micros(r.TokenStored),
-		p.Request, p.Settled, micros(p.Due), p.Fixed, p.Attempt, status, micros(p.Attempted))
+	seq, err := t.add(`INSERT INTO enrollments (id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product,
+			created, enrolled, ended, contact, token, magic, token_stored)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.UserID, r.TicketID, r.Way, r.State, r.Certificate[:], r.Topic, r.OSVersion, r.BuildVersion, r.Product,
+		micros(r.Created), micros(r.Enrolled), micros(r.Ended), micros(r.Contact), token, magic, micros(r.TokenStored))
 	if err != nil {
+		return false, err
+	}
+	suspended := t.notSuspended(r.UserID)
+	if suspended != nil && !errors.Is(suspended, mdm.ErrSuspended) {
+		return false, suspended
+	}
+	if _, err := t.exec(`INSERT INTO pushes (enrollment, able, request, settled, due, fixed, attempt, status, attempted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		seq, token != nil && suspended == nil, p.Request, p.Settled, dueMicros(p.Due), p.Fixed, p.Attempt, status, micros(p.Attempted)); err != nil {
 		return false, err
 	}
 	_, err = t.exec(`UPDATE identities SET enrollment = ? WHERE digest = ?`, seq, r.Certificate[:])

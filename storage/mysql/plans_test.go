@@ -38,9 +38,10 @@ func crowd(size int) []string {
 		numbers(`INSERT INTO ticket_sessions (session)`, digest("session")),
 		numbers(`INSERT INTO challenges (digest, ticket, download, expires)`, digest("challenge")+`, i, 1, i`),
 		numbers(`INSERT INTO identities (digest, ticket, user_id, way, enrollment)`, digest("certificate")+`, i, CONCAT('u', i), 'profile', i`),
-		numbers(`INSERT INTO enrollments (seq, id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, contact, push_due, token, magic, token_stored)`,
+		numbers(`INSERT INTO enrollments (seq, id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, contact, token, magic, token_stored)`,
 			`i, CONCAT('E', i), CONCAT('u', i), CONCAT('t', i), 'profile', 'enrolled', `+digest("certificate")+`, '', '', '', '', i,
-			CASE WHEN i % 50 = 0 THEN i END, CONCAT(CHAR(0), 'token', i), CONCAT(CHAR(0), 'magic', i), i`),
+			CONCAT(CHAR(0), 'token', i), CONCAT(CHAR(0), 'magic', i), i`),
+		numbers(`INSERT INTO pushes (enrollment, able, request, due)`, `i, 1, 1, CASE WHEN i % 50 = 0 THEN i ELSE 9223372036854775807 END`),
 		numbers(`INSERT INTO commands (enrollment, uuid, request_type, status, place, payload)`,
 			`7, CONCAT('c', i), 'DeviceInformation', CASE WHEN i % 2 THEN 'Queued' ELSE 'Acknowledged' END, CASE WHEN i % 2 THEN 1 END, CHAR(0)`),
 		numbers(`INSERT INTO sso_states (digest, expires)`, digest("state")+`, i`),
@@ -52,7 +53,7 @@ func crowd(size int) []string {
 		numbers(`INSERT INTO suspended_users (user_id)`, `CONCAT('v', i)`),
 	}
 	for _, table := range []string{
-		"users", "tickets", "ticket_sessions", "challenges", "identities", "enrollments", "commands", "sso_states", "sessions", "web_sessions",
+		"users", "tickets", "ticket_sessions", "challenges", "identities", "enrollments", "pushes", "commands", "sso_states", "sessions", "web_sessions",
 		"grants", "tokens", "suspended_users",
 	} {
 		statements = append(statements, `ANALYZE TABLE `+table)
@@ -87,7 +88,8 @@ func fill(t testing.TB, dsn string, size int) {
 // small installations, and there are few keys.
 func scans() []*regexp.Regexp {
 	return []*regexp.Regexp{
-		regexp.MustCompile(`^SELECT .* FROM (users|tickets|enrollments e|enrollments WHERE push_attempted IS NOT NULL) ORDER BY `),
+		regexp.MustCompile(`^SELECT .* FROM (users|tickets|enrollments e) ORDER BY `),
+		regexp.MustCompile(`^SELECT e\.id, p\.status, p\.attempted FROM pushes p JOIN enrollments e`),
 		regexp.MustCompile(`^SELECT .* FROM commands c JOIN enrollments e ON e\.seq = c\.enrollment ORDER BY c\.seq$`),
 		regexp.MustCompile(`^SELECT number, id, value FROM seals ORDER BY number$`),
 		regexp.MustCompile(`^DELETE FROM seals `),

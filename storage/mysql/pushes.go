@@ -3,6 +3,7 @@ package mysql
 import (
 	"bytes"
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -10,10 +11,32 @@ import (
 	"github.com/enrollkit/enrollkit/push"
 )
 
-// askPush asks for a push at a time, which it takes twice, or before. What a
-// claim or a retry put off stays put off.
-const askPush = `push_request = push_request + 1,
-	push_due = CASE WHEN push_due IS NULL OR push_fixed = 0 AND push_due > ? THEN ? ELSE push_due END`
+// never is when a device is to be woken that is not.
+const (
+	never     int64 = math.MaxInt64
+	neverText       = "9223372036854775807"
+)
+
+// dueMicros is when a device is to be woken, for the database; zero is never.
+func dueMicros(t time.Time) int64 {
+	if t.IsZero() {
+		return never
+	}
+	return t.UnixMicro()
+}
+
+// askPush asks for pushes at a time or before. What a claim or a retry put off
+// stays put off. The enrollments, at least one, are locked.
+func (t *tx) askPush(at time.Time, enrollments ...int64) error {
+	for some := range slices.Chunk(enrollments, maxRows) {
+		marks, values := list(some)
+		if _, err := t.exec(`UPDATE pushes SET request = request + 1, due = CASE WHEN fixed = 0 AND due > ? THEN ? ELSE due END WHERE enrollment IN (`+marks+`)`,
+			slices.Concat(args{at.UnixMicro(), at.UnixMicro()}, values)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // ClaimPushes implements push.Store. Devices that another step has right now are
 // left to the next call.
@@ -21,9 +44,9 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	if limit <= 0 {
 		return nil, ctx.Err()
 	}
-	const due = ` FROM enrollments FORCE INDEX (enrollments_wake) WHERE wake <= ?`
 	var pending bool
-	if _, err := s.read(ctx).get(`SELECT EXISTS (SELECT 1`+due+`)`, args{micros(now)}, &pending); err != nil || !pending {
+	if _, err := s.read(ctx).get(`SELECT EXISTS (SELECT 1 FROM pushes FORCE INDEX (pushes_wake) WHERE wake <= ?)`,
+		args{micros(now)}, &pending); err != nil || !pending {
 		return nil, err
 	}
 	var targets []push.Target
@@ -31,7 +54,9 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 		var claimed []int64
 		var spoiled error
 		targets = nil
-		err := t.each(`SELECT seq, id, topic, token, magic, push_request, push_attempt`+due+` ORDER BY wake, seq LIMIT ? FOR UPDATE SKIP LOCKED`,
+		err := t.each(`SELECT e.seq, e.id, e.topic, e.token, e.magic, p.request, p.attempt
+				FROM pushes p FORCE INDEX (pushes_wake) STRAIGHT_JOIN enrollments e ON e.seq = p.enrollment
+				WHERE p.wake <= ? ORDER BY p.wake, p.enrollment LIMIT ? FOR UPDATE SKIP LOCKED`,
 			args{micros(now), limit}, func(scan func(...any) error) error {
 				var seq int64
 				var p push.Target
@@ -56,7 +81,7 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 		}
 		for some := range slices.Chunk(claimed, maxRows) {
 			marks, values := list(some)
-			if _, err := t.exec(`UPDATE enrollments SET push_due = ?, push_fixed = 1 WHERE seq IN (`+marks+`)`,
+			if _, err := t.exec(`UPDATE pushes SET due = ?, fixed = 1 WHERE enrollment IN (`+marks+`)`,
 				slices.Concat(args{micros(now.Add(lease))}, values)...); err != nil {
 				return err
 			}
@@ -109,12 +134,13 @@ type wake struct {
 	token            []byte // sealed
 	stored           time.Time
 	request, settled int64
-	due              time.Time
+	due              time.Time // zero: never
 	fixed            bool
 	attempt          int
 	status           any // an int, nil before the first attempt
 	attempted        time.Time
-	changed          bool
+
+	changed, died bool
 }
 
 // lockWakes makes other steps of enrollments wait and returns those that have
@@ -123,8 +149,9 @@ func (t *tx) lockWakes(ids []string) (map[string]*wake, error) {
 	wakes := map[string]*wake{}
 	for some := range slices.Chunk(ids, maxRows) {
 		marks, values := list(some)
-		if err := t.each(`SELECT id, seq, token, token_stored, push_request, push_settled, push_due, push_fixed, push_attempt, push_status, push_attempted
-			FROM enrollments FORCE INDEX (enrollments_id) WHERE id IN (`+marks+`) AND state NOT IN ('ended', 'replaced') FOR UPDATE`,
+		if err := t.each(`SELECT e.id, e.seq, e.token, e.token_stored, p.request, p.settled, NULLIF(p.due, `+neverText+`), p.fixed, p.attempt, p.status, p.attempted
+			FROM enrollments e FORCE INDEX (enrollments_id) STRAIGHT_JOIN pushes p ON p.enrollment = e.seq
+			WHERE e.id IN (`+marks+`) AND e.state NOT IN ('ended', 'replaced') FOR UPDATE`,
 			values, func(scan func(...any) error) error {
 				var id string
 				var w wake
@@ -139,14 +166,13 @@ func (t *tx) lockWakes(ids []string) (map[string]*wake, error) {
 	return wakes, nil
 }
 
-// storeWake stores what settle changed. A token that is there still stays as it
-// is.
+// storeWake stores what settle changed.
 func (t *tx) storeWake(w *wake) error {
-	_, err := t.exec(`UPDATE enrollments SET push_status = ?, push_attempted = ?, push_due = ?, push_fixed = ?, push_attempt = ?, push_settled = ?,
-			magic = CASE WHEN ? THEN magic END, token_stored = CASE WHEN ? THEN token_stored END, token = CASE WHEN ? THEN token END
-		WHERE seq = ?`,
-		w.status, micros(w.attempted), micros(w.due), w.fixed, w.attempt, w.settled,
-		w.token != nil, w.token != nil, w.token != nil, w.seq)
+	if _, err := t.exec(`UPDATE pushes SET status = ?, attempted = ?, due = ?, fixed = ?, attempt = ?, settled = ?, able = CASE WHEN ? THEN 0 ELSE able END
+		WHERE enrollment = ?`, w.status, micros(w.attempted), dueMicros(w.due), w.fixed, w.attempt, w.settled, w.died, w.seq); err != nil || !w.died {
+		return err
+	}
+	_, err := t.exec(`UPDATE enrollments SET token = NULL, magic = NULL, token_stored = NULL WHERE seq = ?`, w.seq)
 	return err
 }
 
@@ -174,7 +200,7 @@ func (w *wake) settle(secrets *seal.Ring, r push.Result) error {
 			schedule(at, false, 0, w.settled)
 		}
 	case r.Dead && (r.DeadAt.IsZero() || !w.stored.After(stamp(r.DeadAt))):
-		w.token, w.changed = nil, true
+		w.token, w.died, w.changed = nil, true, true
 	case target.Request <= w.settled:
 		// A repeat, or an attempt that came too late to matter.
 	case !r.Retry.IsZero():

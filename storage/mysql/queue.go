@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/enrollkit/enrollkit/mdm"
 )
@@ -164,11 +165,8 @@ func (t *tx) askPushes(added []queued) error {
 	}
 	for at, enrollments := range together {
 		slices.Sort(enrollments)
-		for some := range slices.Chunk(enrollments, maxRows) {
-			marks, values := list(some)
-			if _, err := t.exec(`UPDATE enrollments SET `+askPush+` WHERE seq IN (`+marks+`)`, slices.Concat(args{at, at}, values)...); err != nil {
-				return err
-			}
+		if err := t.askPush(time.UnixMicro(at), enrollments...); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -176,8 +174,8 @@ func (t *tx) askPushes(added []queued) error {
 
 // Exchange implements mdm.Store. It reads who sends and what is next; when
 // something is to be written it does so by one statement for each command, which
-// changes a row only as it was read. Only when another step was faster it locks
-// the enrollment and reads again.
+// changes a row only as it was read. Only when another step was faster, or for
+// what is rare, it locks the enrollment and reads again.
 func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged, error) {
 	if err := ctx.Err(); err != nil {
 		return mdm.Exchanged{}, err
@@ -186,7 +184,7 @@ func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged
 	if err != nil && !errors.Is(err, errChanged) {
 		return mdm.Exchanged{}, err
 	}
-	if err == nil && !v.unused() && (!x.Idle || !v.held) {
+	if err == nil && !v.unused() && (!x.Idle || !v.held) && !v.asks(x) {
 		out, writes := v.exchange(x)
 		if len(writes) == 0 {
 			return out, nil
@@ -332,16 +330,18 @@ func (v view) exchange(x mdm.ExchangeStep) (out mdm.Exchanged, writes []write) {
 	}
 	if v.next != nil {
 		out.Next = v.send(x, &writes)
-	} else if v.held && x.NotNowRetry > 0 && x.Status != mdm.CommandNotNow {
-		at := micros(stamp(x.At).Add(x.NotNowRetry))
-		writes = append(writes, write{query: `UPDATE enrollments SET ` + askPush + ` WHERE seq = ? AND state NOT IN ('ended', 'replaced')`,
-			values: args{at, at, v.enrollment}})
 	}
 	if contact, changed := v.seen(stamp(x.At)); changed {
 		writes = append(writes, write{query: `UPDATE enrollments SET contact = ? WHERE seq = ? AND contact < ?`,
 			values: args{micros(contact), v.enrollment, micros(contact)}, late: true})
 	}
 	return out, writes
+}
+
+// asks reports whether an exchange asks for a push: it leaves a command behind
+// that was answered NotNow.
+func (v view) asks(x mdm.ExchangeStep) bool {
+	return v.next == nil && v.held && x.NotNowRetry > 0 && x.Status != mdm.CommandNotNow
 }
 
 // report records what a device says about a command.
@@ -411,10 +411,14 @@ func (t *tx) exchangeLocked(x mdm.ExchangeStep) (mdm.Exchanged, error) {
 		if n > 0 && out.Reported != nil { // which is what is written first
 			recorded = out.Reported
 		}
-		if n == len(writes) {
-			out.Reported = recorded
-			return out, nil
+		if n < len(writes) {
+			continue
 		}
+		out.Reported = recorded
+		if v.asks(x) {
+			err = t.askPush(stamp(x.At).Add(x.NotNowRetry), v.enrollment)
+		}
+		return out, err
 	}
 	return mdm.Exchanged{}, errChanged
 }

@@ -55,7 +55,8 @@ func (t *tx) state(state *storage.State) error {
 	}); err != nil {
 		return err
 	}
-	return t.each(`SELECT id, push_status, push_attempted FROM enrollments WHERE push_attempted IS NOT NULL ORDER BY push_attempted, seq`, nil,
+	return t.each(`SELECT e.id, p.status, p.attempted FROM pushes p JOIN enrollments e ON e.seq = p.enrollment
+			WHERE p.attempted IS NOT NULL ORDER BY p.attempted, p.enrollment`, nil,
 		func(scan func(...any) error) error {
 			var p storage.Push
 			err := scan(&p.EnrollmentID, &p.Status, (*when)(&p.Time))

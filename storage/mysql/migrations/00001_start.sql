@@ -101,43 +101,49 @@ CREATE TABLE IF NOT EXISTS identities (
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS enrollments (
-	seq            BIGINT NOT NULL AUTO_INCREMENT,
-	id             VARBINARY(255) NOT NULL,
-	user_id        VARBINARY(255) NOT NULL,
-	suspended      BOOLEAN NOT NULL DEFAULT 0, -- as in suspended_users
-	ticket_id      VARBINARY(255) NOT NULL,
-	way            VARBINARY(32) NOT NULL,
-	state          VARBINARY(32) NOT NULL,
-	certificate    BINARY(32) NOT NULL,
-	topic          TEXT NOT NULL,
-	os_version     TEXT NOT NULL,
-	build_version  TEXT NOT NULL,
-	product        TEXT NOT NULL,
-	created        BIGINT,
-	enrolled       BIGINT,
-	ended          BIGINT,
-	contact        BIGINT,
+	seq           BIGINT NOT NULL AUTO_INCREMENT,
+	id            VARBINARY(255) NOT NULL,
+	user_id       VARBINARY(255) NOT NULL,
+	ticket_id     VARBINARY(255) NOT NULL,
+	way           VARBINARY(32) NOT NULL,
+	state         VARBINARY(32) NOT NULL,
+	certificate   BINARY(32) NOT NULL,
+	topic         TEXT NOT NULL,
+	os_version    TEXT NOT NULL,
+	build_version TEXT NOT NULL,
+	product       TEXT NOT NULL,
+	created       BIGINT,
+	enrolled      BIGINT,
+	ended         BIGINT,
+	contact       BIGINT,
 	-- Sealed; NULL until TokenUpdate and after the token died.
-	token          VARBINARY(2048),
-	magic          VARBINARY(2048),
-	token_stored   BIGINT,
-	-- Requests for a push are numbered; those up to push_settled are done.
-	push_request   BIGINT NOT NULL DEFAULT 0,
-	push_settled   BIGINT NOT NULL DEFAULT 0,
-	push_due       BIGINT, -- NULL: no request is pending
-	push_fixed     BOOLEAN NOT NULL DEFAULT 0, -- a new request does not make it due earlier
-	push_attempt   INT NOT NULL DEFAULT 0,
-	-- The last attempt.
-	push_status    INT,
-	push_attempted BIGINT,
-	-- When the device is to be woken; NULL when it is not, or cannot be. An index
-	-- on it finds who is due, however many are not.
-	wake           BIGINT GENERATED ALWAYS AS (CASE WHEN token IS NOT NULL AND suspended = 0 THEN push_due END) STORED,
+	token         VARBINARY(2048),
+	magic         VARBINARY(2048),
+	token_stored  BIGINT,
 	PRIMARY KEY (seq),
 	UNIQUE KEY enrollments_id (id),
-	KEY enrollments_user (user_id, state),
-	KEY enrollments_wake (wake, seq),
-	KEY enrollments_attempted (push_attempted, seq)
+	KEY enrollments_user (user_id, state)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+-- What is to be pushed, a row for each enrollment. It is narrow, and what changes
+-- has a fixed width, because a fan-out changes many.
+CREATE TABLE IF NOT EXISTS pushes (
+	enrollment BIGINT NOT NULL,
+	able       BOOLEAN NOT NULL DEFAULT 0, -- there is a token, and the user is not suspended
+	-- Requests are numbered; those up to settled are done.
+	request    BIGINT NOT NULL DEFAULT 0,
+	settled    BIGINT NOT NULL DEFAULT 0,
+	due        BIGINT NOT NULL DEFAULT 9223372036854775807, -- that is never
+	fixed      BOOLEAN NOT NULL DEFAULT 0, -- a new request does not make it due earlier
+	attempt    INT NOT NULL DEFAULT 0,
+	-- The last attempt.
+	status     INT,
+	attempted  BIGINT,
+	-- When the device is to be woken. An index on it finds who is due, however
+	-- many are not.
+	wake       BIGINT GENERATED ALWAYS AS (CASE WHEN able THEN due ELSE 9223372036854775807 END) STORED,
+	PRIMARY KEY (enrollment),
+	KEY pushes_wake (wake, enrollment)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS commands (
