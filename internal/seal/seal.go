@@ -15,11 +15,14 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"sync"
 )
 
 // KeySize is the length of a master key in bytes.
@@ -54,8 +57,8 @@ type Ring struct {
 }
 
 type master struct {
-	id      [idSize]byte
-	derived []byte // what keys are derived from
+	id   [idSize]byte
+	macs *sync.Pool // of HMACs under what keys are derived from
 }
 
 // New returns the ring of keys of KeySize bytes each.
@@ -78,17 +81,26 @@ func New(keys [][]byte) (*Ring, error) {
 }
 
 func newMaster(key []byte) (master, error) {
-	var m master
-	var err error
-	if m.derived, err = hkdf.Extract(sha256.New, key, []byte("enrollkit secrets at rest")); err != nil {
-		return master{}, fmt.Errorf("seal: %w", err)
-	}
-	id, err := hkdf.Expand(sha256.New, m.derived, "id", idSize)
+	derived, err := hkdf.Extract(sha256.New, key, []byte("enrollkit secrets at rest"))
 	if err != nil {
 		return master{}, fmt.Errorf("seal: %w", err)
 	}
-	copy(m.id[:], id)
+	m := master{macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, derived) }}}
+	copy(m.id[:], m.expand("id", nil))
 	return m, nil
+}
+
+// expand is HKDF-Expand (RFC 5869 §2.3) with what a label and a name say, to the
+// length of one hash. The HMAC of a key is made once and used again: a fan-out
+// expands for each of its commands.
+func (m *master) expand(label string, name []byte) []byte {
+	mac := m.macs.Get().(hash.Hash) //nolint:forcetypeassert // nothing else is put there
+	defer m.macs.Put(mac)
+	mac.Reset()
+	mac.Write([]byte(label))
+	mac.Write(name)
+	mac.Write([]byte{1})
+	return mac.Sum(make([]byte, 0, sha256.Size))
 }
 
 func (r *Ring) find(id []byte) *master {
@@ -170,11 +182,7 @@ func (r *Ring) Current(value []byte) bool {
 
 // aead seals the values of one row and column.
 func (m *master) aead(name []byte) (cipher.AEAD, error) {
-	key, err := hkdf.Expand(sha256.New, m.derived, "value "+string(name), KeySize)
-	if err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
-	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(m.expand("value ", name))
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
