@@ -225,7 +225,8 @@ func TestEventsWorkBehindTimeouts(t *testing.T) {
 	b := w.browser(iPhone17)
 	b.signIn("alice@example.com")
 	hasty := httptest.NewUnstartedServer(w.portal)
-	hasty.Config.ReadTimeout, hasty.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	const deadline = 2 * time.Second // which a busy machine needs for its handshake
+	hasty.Config.ReadTimeout, hasty.Config.WriteTimeout = deadline, deadline
 	hasty.StartTLS()
 	defer hasty.Close()
 	transport := hasty.Client().Transport.(*http.Transport).Clone()
@@ -235,7 +236,7 @@ func TestEventsWorkBehindTimeouts(t *testing.T) {
 	at := &browser{w: w, agent: b.agent, http: &http.Client{Transport: transport, Jar: b.jar}}
 	l := at.listen(t)
 	require.Equal(t, enroll.TicketIssued, l.next().State)
-	passed := time.NewTimer(200 * time.Millisecond)
+	passed := time.NewTimer(deadline + deadline/10)
 	<-passed.C
 	b.download()
 	require.Equal(t, enroll.TicketDownloaded, l.next().State)
