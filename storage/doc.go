@@ -120,6 +120,13 @@
 // result counts as if the token were alive. What waits for a token is due when
 // one comes.
 //
+// # Retention
+//
+// Nothing goes by itself that somebody might ask for. A store that is a [Pruner]
+// forgets, when it is told to, what was over before a time: final commands,
+// expired attempts and sessions, grants of which nothing is in force, tickets that
+// led nowhere. What remains works on as if nothing had happened.
+//
 // # State
 //
 // State lists what there is in the order in which it came, pushes by the time of

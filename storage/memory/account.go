@@ -20,7 +20,10 @@ type grant struct {
 	redeemed    bool
 	clientID    string
 	generations []*generation
+	ended       time.Time // when its enrollment did
 }
+
+func (g *grant) place() int { return g.order }
 
 // generation is the tokens of one answer. An exchange of its refresh token
 // makes the next one.
@@ -117,7 +120,7 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 	if s.suspended[d.UserID] {
 		return mdm.ErrSuspended
 	}
-	g := &grant{user: d.UserID, order: len(s.grants)}
+	g := &grant{user: d.UserID, order: after(s.grants, (*grant).place)}
 	if d.Ticket == nil {
 		e := s.enrollments[d.EnrollmentID]
 		switch {

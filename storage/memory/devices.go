@@ -197,6 +197,7 @@ func (e *enrollment) end(state mdm.EnrollmentState, at time.Time) {
 	e.identity.ticket.close(e.ID, at)
 	if state == mdm.StateEnded { // what replaced it has its grant
 		e.revoke()
+		e.endGrants()
 	}
 	e.queue.cancel(at)
 	e.wake.forget()

@@ -28,6 +28,8 @@ type queued struct {
 	waiting bool // is in commands.waiting
 }
 
+func (c *queued) place() int { return c.order }
+
 func (c *queued) final() bool {
 	switch c.Status {
 	case mdm.CommandQueued, mdm.CommandSent, mdm.CommandNotNow:
@@ -63,7 +65,7 @@ func (s *Store) append(e *enrollment, q *queued) {
 	if e.queue.byUUID == nil {
 		e.queue.byUUID, e.queue.held = map[string]*queued{}, map[*queued]bool{}
 	}
-	q.order = len(s.queue)
+	q.order = after(s.queue, (*queued).place)
 	e.queue.byUUID[q.UUID] = q
 	s.queue = append(s.queue, q)
 }

@@ -64,3 +64,12 @@ func New() *Store {
 func stamp(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
+
+// after is the order of what comes behind all of a list, which has gaps where
+// Prune forgot something.
+func after[T any](list []T, order func(T) int) int {
+	if len(list) == 0 {
+		return 0
+	}
+	return order(list[len(list)-1]) + 1
+}

@@ -18,6 +18,8 @@ type ticket struct {
 	identities []*identity
 }
 
+func (t *ticket) place() int { return t.order }
+
 // challenge is what one download opened.
 type challenge struct {
 	digest   [32]byte
@@ -64,7 +66,7 @@ func (s *Store) IssueTicket(ctx context.Context, t enroll.Ticket, previous [32]b
 
 // issue records a ticket.
 func (s *Store) issue(t enroll.Ticket) *ticket {
-	added := &ticket{order: len(s.ticketOrder), Ticket: enroll.Ticket{
+	added := &ticket{order: after(s.ticketOrder, (*ticket).place), Ticket: enroll.Ticket{
 		ID: t.ID, Ref: t.Ref, UserID: t.UserID, Way: t.Way, Ownership: t.Ownership,
 		State: enroll.TicketIssued, Session: t.Session, Issued: stamp(t.Issued),
 	}}

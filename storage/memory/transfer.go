@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strconv"
 	"time"
 
@@ -31,7 +32,7 @@ func (s *Store) ExportPage(ctx context.Context, kind transfer.Kind, after string
 	}
 	switch kind {
 	case transfer.KindUser:
-		return page(s.userOrder, after, limit, func(u *jit.User) transfer.Record { return &transfer.User{User: copyUser(u)} })
+		return page(s.userOrder, nil, after, limit, func(u *jit.User) transfer.Record { return &transfer.User{User: copyUser(u)} })
 	case transfer.KindSuspension:
 		return named(s.suspended, after, limit, func(id string, _ bool) (string, transfer.Record) {
 			return id, &transfer.Suspension{UserID: id}
@@ -45,21 +46,22 @@ func (s *Store) ExportPage(ctx context.Context, kind transfer.Kind, after string
 			return hex.EncodeToString(id[:]), &transfer.WebSession{ID: id, Expires: expires}
 		})
 	case transfer.KindTicket:
-		return page(s.ticketOrder, after, limit, (*ticket).export)
+		return page(s.ticketOrder, (*ticket).place, after, limit, (*ticket).export)
 	case transfer.KindEnrollment:
-		return page(s.deviceOrder, after, limit, (*enrollment).export)
+		return page(s.deviceOrder, nil, after, limit, (*enrollment).export)
 	case transfer.KindGrant:
-		return page(s.grants, after, limit, (*grant).export)
+		return page(s.grants, (*grant).place, after, limit, (*grant).export)
 	case transfer.KindCommand:
-		return page(s.queue, after, limit, func(q *queued) transfer.Record {
+		return page(s.queue, (*queued).place, after, limit, func(q *queued) transfer.Record {
 			return &transfer.Command{Command: *q.value(), Held: s.enrollments[q.EnrollmentID].queue.held[q]}
 		})
 	}
 	return nil, &transfer.KindError{Kind: kind}
 }
 
-// page lists what has an order.
-func page[T any](list []T, after string, limit int, record func(T) transfer.Record) ([]transfer.Entry, error) {
+// page lists what has an order, which is the place in the list where nothing is
+// ever forgotten.
+func page[T any](list []T, order func(T) int, after string, limit int, record func(T) transfer.Record) ([]transfer.Entry, error) {
 	from := 0
 	if after != "" {
 		var err error
@@ -67,9 +69,13 @@ func page[T any](list []T, after string, limit int, record func(T) transfer.Reco
 			return nil, fmt.Errorf("memory: %q is no cursor of this store", after)
 		}
 	}
+	place := func(i int) int { return i }
+	if order != nil {
+		place = func(i int) int { return order(list[i]) }
+	}
 	var out []transfer.Entry
-	for i := from; i < min(from+limit, len(list)); i++ {
-		out = append(out, transfer.Entry{Record: record(list[i]), Cursor: strconv.Itoa(i + 1)})
+	for i := sort.Search(len(list), func(i int) bool { return place(i) >= from }); i < len(list) && len(out) < limit; i++ {
+		out = append(out, transfer.Entry{Record: record(list[i]), Cursor: strconv.Itoa(place(i) + 1)})
 	}
 	return out, nil
 }
@@ -220,7 +226,7 @@ func (s *Store) importTicket(r *transfer.Ticket) (bool, error) {
 			return false, transfer.ErrConflict
 		}
 	}
-	t := &ticket{Ticket: r.Ticket, order: len(s.ticketOrder)}
+	t := &ticket{Ticket: r.Ticket, order: after(s.ticketOrder, (*ticket).place)}
 	s.tickets[t.ID] = t
 	s.ticketOrder = append(s.ticketOrder, t)
 	s.bySession[t.Session] = append(s.bySession[t.Session], t)
@@ -264,7 +270,7 @@ func (s *Store) importEnrollment(r *transfer.Enrollment) (bool, error) {
 
 func (s *Store) importGrant(r *transfer.Grant) (bool, error) {
 	g := &grant{
-		user: r.UserID, ticket: s.tickets[r.TicketID], enrollment: s.enrollments[r.EnrollmentID], order: len(s.grants),
+		user: r.UserID, ticket: s.tickets[r.TicketID], enrollment: s.enrollments[r.EnrollmentID], order: after(s.grants, (*grant).place),
 		revoked: r.Revoked, code: r.Code, redeemed: r.Redeemed,
 	}
 	known := s.codes[r.ID()] != nil
@@ -286,6 +292,9 @@ func (s *Store) importGrant(r *transfer.Grant) (bool, error) {
 	s.grants = append(s.grants, g)
 	if g.enrollment != nil {
 		g.enrollment.grants = append(g.enrollment.grants, g)
+		if g.enrollment.State == mdm.StateEnded {
+			g.enrollment.endGrants()
+		}
 	}
 	if r.Code != nil {
 		g.clientID = r.Code.ClientID

@@ -76,8 +76,21 @@ func (t *tx) give(grant int64, generation int, k enroll.Tokens) error {
 			return err
 		}
 	}
-	_, err := t.exec(`INSERT INTO tokens (of_grant, generation, access, access_expires, refresh, refresh_expires) VALUES ($1, $2, $3, $4, $5, $6)`,
-		grant, generation, k.Access[:], moment(k.AccessExpires), optional(k.Refresh), moment(k.RefreshExpires))
+	if _, err := t.exec(`INSERT INTO tokens (of_grant, generation, access, access_expires, refresh, refresh_expires) VALUES ($1, $2, $3, $4, $5, $6)`,
+		grant, generation, k.Access[:], moment(k.AccessExpires), optional(k.Refresh), moment(k.RefreshExpires)); err != nil {
+		return err
+	}
+	return t.endGrant(grant)
+}
+
+// endGrant notes when all tokens and the code of a grant are over, if that is
+// known.
+func (t *tx) endGrant(grant int64) error {
+	_, err := t.exec(`UPDATE grants SET ends = (
+			SELECT CASE WHEN count(*) FILTER (WHERE k.access_expires IS NULL OR k.refresh IS NOT NULL AND k.refresh_expires IS NULL) > 0 THEN NULL
+				ELSE greatest(max(k.access_expires), max(k.refresh_expires), grants.code_expires) END
+			FROM tokens k WHERE k.of_grant = grants.seq)
+		WHERE seq = $1`, grant)
 	return err
 }
 
@@ -132,7 +145,7 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 			code, expires = bound.Code[:], moment(bound.Expires)
 		}
 		var grant int64
-		if _, err := t.get(`INSERT INTO grants (user_id, ticket, enrollment, client_id, redirect_uri, code, code_expires) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING seq`,
+		if _, err := t.get(`INSERT INTO grants (user_id, ticket, enrollment, client_id, redirect_uri, code, code_expires, ends) VALUES ($1, $2, $3, $4, $5, $6, $7, $7) RETURNING seq`,
 			args{d.UserID, ticket, enrollment, bound.ClientID, bound.RedirectURI, code, expires}, &grant); err != nil {
 			return err
 		}

@@ -239,7 +239,7 @@ func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) (boo
 		return false, err
 	}
 	if state == mdm.StateEnded { // what replaced it has its grant
-		if err := t.revokeAll(enrollment); err != nil {
+		if _, err := t.exec(`UPDATE grants SET revoked = true, ends = least(ends, $2) WHERE enrollment = $1`, enrollment, at); err != nil {
 			return false, err
 		}
 	}

@@ -74,9 +74,11 @@ func (t *tx) give(grant int64, generation int, k enroll.Tokens) error {
 	if _, err := t.exec(`DELETE FROM tokens WHERE of_grant = ? AND generation <= ?`, grant, generation-keptGenerations); err != nil {
 		return err
 	}
-	_, err := t.exec(`INSERT INTO tokens (of_grant, generation, access, access_expires, refresh, refresh_expires) VALUES (?, ?, ?, ?, ?, ?)`,
-		grant, generation, k.Access[:], micros(k.AccessExpires), refresh, micros(k.RefreshExpires))
-	return err
+	if _, err := t.exec(`INSERT INTO tokens (of_grant, generation, access, access_expires, refresh, refresh_expires) VALUES (?, ?, ?, ?, ?, ?)`,
+		grant, generation, k.Access[:], micros(k.AccessExpires), refresh, micros(k.RefreshExpires)); err != nil {
+		return err
+	}
+	return t.endGrant(grant)
 }
 
 func (t *tx) suspended(userID string) (yes bool, err error) {
@@ -117,7 +119,7 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 			code, expires = bound.Code[:], micros(bound.Expires)
 		}
 		var grant int64
-		if _, err := t.get(`INSERT INTO grants (user_id, ticket, enrollment, client_id, redirect_uri, code, code_expires) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+		if _, err := t.get(`INSERT INTO grants (user_id, ticket, enrollment, client_id, redirect_uri, code, code_expires, ends) VALUES (?, ?, ?, ?, ?, ?, ?7, ?7) RETURNING seq`,
 			args{d.UserID, ticket, enrollment, bound.ClientID, bound.RedirectURI, code, expires}, &grant); err != nil {
 			return err
 		}

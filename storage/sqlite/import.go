@@ -217,7 +217,12 @@ func (t *tx) importGrant(r *transfer.Grant) (bool, error) {
 			return false, err
 		}
 	}
-	return true, nil
+	if err := t.endGrant(seq); err != nil {
+		return false, err
+	}
+	_, err := t.exec(`UPDATE grants SET ends = (SELECT min(ifnull(grants.ends, e.ended), e.ended) FROM enrollments e WHERE e.seq = grants.enrollment)
+		WHERE seq = ? AND EXISTS (SELECT 1 FROM enrollments e WHERE e.seq = grants.enrollment AND e.state = 'ended')`, seq)
+	return err == nil, err
 }
 
 func (t *tx) importCommand(r *transfer.Command) (bool, error) {

@@ -62,7 +62,7 @@ func (h *accountHistory) step() {
 		do     func()
 	}{
 		{6, h.signIn}, {6, h.signInAgain}, {8, h.redeem}, {10, h.refresh}, {12, h.tokenTicket}, {1, h.revoke}, {9, h.phone}, {5, h.newcomer},
-		{10, h.authenticate}, {8, h.tokenUpdate}, {25, h.exchange}, {2, h.checkOut}, {1, h.unenroll}, {1, h.suspend},
+		{10, h.authenticate}, {8, h.tokenUpdate}, {25, h.exchange}, {2, h.checkOut}, {1, h.unenroll}, {1, h.suspend}, {2, h.prune},
 	}
 	total := 0
 	for _, s := range steps {

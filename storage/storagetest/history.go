@@ -147,7 +147,7 @@ func (h *history) step() {
 		do     func()
 	}{
 		{6, h.issue}, {8, h.download}, {3, h.lookup}, {8, h.identify}, {8, h.authenticate}, {8, h.tokenUpdate}, {4, h.newcomer},
-		{1, h.checkOut}, {1, h.unenroll}, {2, h.suspend}, {5, h.enqueue}, {35, h.exchange}, {6, h.claim}, {6, h.settleOne}, {3, h.read},
+		{1, h.checkOut}, {1, h.unenroll}, {2, h.suspend}, {5, h.enqueue}, {35, h.exchange}, {6, h.claim}, {6, h.settleOne}, {3, h.read}, {1, h.prune},
 	}
 	total := 0
 	for _, s := range steps {

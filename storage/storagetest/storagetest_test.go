@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { os.Exit(storagetest.Main(m, ownSuite(os.Getenv(own
 func TestSuiteBites(t *testing.T) {
 	broken := map[string]map[string]func() hooks{
 		"users": brokenUsers, "states": brokenStates, "sessions": brokenSessions, "devices": brokenDevices,
-		"accounts": brokenAccounts,
+		"accounts": brokenAccounts, "retention": brokenRetention,
 	}
 	known := map[string]bool{}
 	for _, clause := range forgetful().Clauses() {

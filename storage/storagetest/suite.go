@@ -34,6 +34,8 @@ type Suite struct {
 	Sessions func(place string) (enroll.SessionStore, error)
 	Devices  func(place string) (Devices, error)
 	Accounts func(place string) (Accounts, error)
+	// Retention is an adapter of all parts that also forgets what is over.
+	Retention func(place string) (Retention, error)
 
 	// Volatile: what is stored ends with the process.
 	Volatile bool
@@ -46,13 +48,22 @@ type Suite struct {
 
 // Whole is the suite of an adapter that implements all parts in one type.
 func Whole[S storage.Store](open func(place string) (S, error)) Suite {
-	return Suite{
+	s := Suite{
 		Users:    func(place string) (jit.Store, error) { return open(place) },
 		States:   func(place string) (sso.StateStore, error) { return open(place) },
 		Sessions: func(place string) (enroll.SessionStore, error) { return open(place) },
 		Devices:  func(place string) (Devices, error) { return open(place) },
 		Accounts: func(place string) (Accounts, error) { return open(place) },
 	}
+	var none S
+	if _, ok := any(none).(Retention); ok {
+		s.Retention = func(place string) (Retention, error) {
+			opened, err := open(place)
+			r, _ := any(opened).(Retention)
+			return r, err
+		}
+	}
+	return s
 }
 
 // Run runs the clauses as subtests of t.
@@ -94,6 +105,7 @@ func (s Suite) parts() []part {
 		makePart(s, "sessions", s.Sessions, sessionClauses()),
 		makePart(s, "devices", s.Devices, deviceClauses()),
 		makePart(s, "accounts", devicesOf(s.Accounts), accountClauses()),
+		makePart(s, "retention", s.Retention, retentionClauses()),
 	}
 }
 

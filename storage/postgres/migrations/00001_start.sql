@@ -165,11 +165,14 @@ CREATE TABLE grants (
 	redirect_uri text NOT NULL,
 	code         bytea UNIQUE,
 	code_expires timestamptz,
-	redeemed     boolean NOT NULL DEFAULT false
+	redeemed     boolean NOT NULL DEFAULT false,
+	-- When all its tokens and the code are over, or its enrollment has ended;
+	-- NULL: not by time.
+	ends         timestamptz
 );
 CREATE INDEX grants_user ON grants (user_id) WHERE NOT revoked;
-CREATE INDEX grants_enrollment ON grants (enrollment) WHERE NOT revoked;
-CREATE INDEX grants_revoked ON grants (seq) WHERE revoked;
+CREATE INDEX grants_enrollment ON grants (enrollment);
+CREATE INDEX grants_ends ON grants (ends) WHERE ends IS NOT NULL;
 CREATE INDEX grants_ticket ON grants (ticket);
 
 -- The tokens of one answer, by their digests.

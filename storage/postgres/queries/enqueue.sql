@@ -1,21 +1,21 @@
-WITH given AS (
-	SELECT e.seq AS enrollment, x.*
-	FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[]) WITH ORDINALITY AS x(id, uuid, request_type, queued, payload, n)
-	JOIN enrollments e ON e.id = x.id AND e.state = 'enrolled'
+WITH given AS ( -- without the payloads, which are large together
+	SELECT e.seq AS enrollment, x.n
+	FROM unnest($1::text[]) WITH ORDINALITY AS x(id, n) JOIN enrollments e ON e.id = x.id AND e.state = 'enrolled'
 ), queued AS (
 	INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
-	SELECT enrollment, uuid, request_type, 'Queued', 1, queued, queued, payload FROM given ORDER BY n
+	SELECT g.enrollment, x.uuid, x.request_type, 'Queued', 1, x.queued, x.queued, x.payload
+	FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bytea[]) WITH ORDINALITY AS x(uuid, request_type, queued, payload, n) JOIN given g ON g.n = x.n
+	ORDER BY x.n
 	ON CONFLICT (enrollment, uuid) DO NOTHING
 	RETURNING enrollment, queued
+), wanted AS (
+	-- In one order, so that two fan-outs at the same time do not wait for each other.
+	SELECT enrollment, count(*) AS n, min(queued) AS due FROM queued GROUP BY enrollment ORDER BY enrollment
 ), asked AS (
-	-- There is a row for each. Adding it again takes the rows one by one in this
-	-- order, so that two fan-outs at the same time never wait for each other.
-	INSERT INTO pushes (enrollment, state, request, due)
-	SELECT enrollment, 'enrolled', count(*), min(queued) FROM queued GROUP BY enrollment ORDER BY enrollment
-	ON CONFLICT (enrollment) DO UPDATE SET request = pushes.request + excluded.request,
-		due = CASE WHEN pushes.due IS NULL OR NOT pushes.fixed AND pushes.due > excluded.due THEN excluded.due ELSE pushes.due END
-		WHERE pushes.state = 'enrolled'
-	RETURNING enrollment
+	UPDATE pushes p SET request = p.request + w.n,
+		due = CASE WHEN p.due IS NULL OR NOT p.fixed AND p.due > w.due THEN w.due ELSE p.due END
+	FROM wanted w WHERE p.enrollment = w.enrollment AND p.state = 'enrolled'
+	RETURNING 1
 )
 SELECT (SELECT count(*) FROM given),
-	CAST(CASE WHEN (SELECT count(*) FROM asked) <> (SELECT count(DISTINCT enrollment) FROM queued) THEN 'changed meanwhile' ELSE '0' END AS integer)
+	CAST(CASE WHEN (SELECT count(*) FROM asked) <> (SELECT count(*) FROM wanted) THEN 'changed meanwhile' ELSE '0' END AS integer)

@@ -1,0 +1,131 @@
+package memory
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/storage"
+)
+
+var _ storage.Pruner = (*Store)(nil)
+
+// Prune implements storage.Pruner.
+func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	p := pruning{before: stamp(before), left: max(limit, 0)}
+	maps.DeleteFunc(s.states, func(_ [32]byte, a *attempt) bool { return p.take(p.over(a.expires)) })
+	maps.DeleteFunc(s.sessions, func(_ [32]byte, session enroll.Session) bool { return p.take(p.over(session.Expires)) })
+	maps.DeleteFunc(s.webSessions, func(_ [32]byte, expires time.Time) bool { return p.take(p.over(expires)) })
+	s.queue = slices.DeleteFunc(s.queue, func(c *queued) bool {
+		if !p.take(c.final() && p.over(c.Updated)) {
+			return false
+		}
+		delete(s.enrollments[c.EnrollmentID].queue.byUUID, c.UUID)
+		return true
+	})
+	s.grants = slices.DeleteFunc(s.grants, func(g *grant) bool {
+		if !p.take(p.grantOver(g)) {
+			return false
+		}
+		s.forgetGrant(g)
+		return true
+	})
+	granted := map[*ticket]bool{}
+	for _, g := range s.grants {
+		granted[g.ticket] = true
+	}
+	s.ticketOrder = slices.DeleteFunc(s.ticketOrder, func(t *ticket) bool {
+		if !p.take(p.ticketOver(t) && !granted[t]) {
+			return false
+		}
+		s.forgetTicket(t)
+		return true
+	})
+	return p.taken, nil
+}
+
+// pruning is one call of Prune.
+type pruning struct {
+	before      time.Time
+	left, taken int
+}
+
+// take counts what goes, while it may.
+func (p *pruning) take(over bool) bool {
+	if !over || p.left == 0 {
+		return false
+	}
+	p.left--
+	p.taken++
+	return true
+}
+
+// over reports whether a time is known and before.
+func (p *pruning) over(at time.Time) bool { return !at.IsZero() && at.Before(p.before) }
+
+func (p *pruning) grantOver(g *grant) bool {
+	if p.over(g.ended) {
+		return true
+	}
+	if g.code != nil && !p.over(g.code.Expires) {
+		return false
+	}
+	for _, k := range g.generations {
+		if k != nil && (!p.over(k.AccessExpires) || k.Refresh != [32]byte{} && !p.over(k.RefreshExpires)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *pruning) ticketOver(t *ticket) bool {
+	return t.State != enroll.TicketEnrolled && p.over(t.Issued) &&
+		!slices.ContainsFunc(t.identities, func(i *identity) bool { return i.bound != nil })
+}
+
+// endGrants notes on the grants of an enrollment that it has ended.
+func (e *enrollment) endGrants() {
+	for _, g := range e.grants {
+		if g.ended.IsZero() || e.Ended.Before(g.ended) {
+			g.ended = e.Ended
+		}
+	}
+}
+
+func (s *Store) forgetGrant(g *grant) {
+	if g.code != nil {
+		delete(s.codes, g.code.Code)
+	}
+	for _, k := range g.generations {
+		if k != nil {
+			delete(s.access, k.Access)
+			delete(s.refresh, k.Refresh)
+		}
+	}
+	if e := g.enrollment; e != nil {
+		e.grants = slices.DeleteFunc(e.grants, func(other *grant) bool { return other == g })
+	}
+}
+
+func (s *Store) forgetTicket(t *ticket) {
+	delete(s.tickets, t.ID)
+	rest := slices.DeleteFunc(s.bySession[t.Session], func(other *ticket) bool { return other == t })
+	if len(rest) == 0 {
+		delete(s.bySession, t.Session)
+	} else {
+		s.bySession[t.Session] = rest
+	}
+	for _, c := range t.challenges {
+		delete(s.challenges, c.digest)
+	}
+	for _, i := range t.identities {
+		delete(s.identities, i.digest)
+	}
+}

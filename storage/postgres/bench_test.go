@@ -1,0 +1,121 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/internal/pgtest"
+	"github.com/enrollkit/enrollkit/mdm"
+	"github.com/enrollkit/enrollkit/storage/postgres"
+	"github.com/enrollkit/enrollkit/storage/storagetest"
+)
+
+// durable is a server that syncs, as one in use does.
+func durable(b *testing.B) *pgtest.Server {
+	b.Helper()
+	return pgtest.StartTest(b, pgtest.Options{})
+}
+
+// places opens a schema on a server for each place, prepared by a function.
+func places(b *testing.B, s *pgtest.Server, prepare func(dsn string)) storagetest.Suite {
+	return storagetest.Whole(func(place string) (*postgres.Store, error) {
+		dsn, err := at(b.Context(), s.DSN(), place)
+		if err != nil {
+			return nil, err
+		}
+		o := options(dsn)
+		o.Connections = 16
+		store, err := postgres.Open(b.Context(), o)
+		if err == nil {
+			prepare(dsn)
+		}
+		return store, err
+	})
+}
+
+func BenchmarkSteps(b *testing.B) { storagetest.Benchmark(b, places(b, durable(b), func(string) {})) }
+
+// BenchmarkFloor is what the steps stand on: one prepared statement that changes
+// one row, committed and synced, and one that reads one row.
+func BenchmarkFloor(b *testing.B) {
+	pool, err := pgxpool.New(b.Context(), durable(b).DSN())
+	require.NoError(b, err)
+	defer pool.Close()
+	_, err = pool.Exec(b.Context(), `CREATE TABLE bare (id text PRIMARY KEY, n bigint, payload bytea)`)
+	require.NoError(b, err)
+	_, err = pool.Exec(b.Context(), `INSERT INTO bare SELECT i::text, 0, decode(repeat('00', 300), 'hex') FROM generate_series(1, 1000) i`)
+	require.NoError(b, err)
+	b.Run("write", func(b *testing.B) {
+		for b.Loop() {
+			_, err := pool.Exec(b.Context(), `UPDATE bare SET n = n + 1 WHERE id = $1`, "7")
+			require.NoError(b, err)
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		var n int64
+		for b.Loop() {
+			require.NoError(b, pool.QueryRow(b.Context(), `SELECT n FROM bare WHERE id = $1`, "7").Scan(&n))
+		}
+	})
+}
+
+// BenchmarkFanOut queues one command for 10 000 enrollments, beside a bare INSERT
+// … SELECT of the same rows.
+func BenchmarkFanOut(b *testing.B) {
+	const devices = 10_000
+	dsn, err := at(b.Context(), durable(b).DSN(), b.TempDir())
+	require.NoError(b, err)
+	s, err := postgres.Open(b.Context(), options(dsn))
+	require.NoError(b, err)
+	b.Cleanup(func() { s.Close() })
+	fill(b, dsn, devices)
+	conn, err := pgx.Connect(b.Context(), dsn)
+	require.NoError(b, err)
+	b.Cleanup(func() { conn.Close(context.Background()) })
+	n := 0
+	payload := make([]byte, 400)
+	// Finished as soon as it is measured, so that each round meets the same.
+	finish := func() {
+		for _, statement := range []string{
+			`UPDATE commands SET place = NULL WHERE place IS NOT NULL AND enrollment <> 7`, `UPDATE pushes SET due = NULL, settled = request`, `VACUUM ANALYZE`, `CHECKPOINT`,
+		} {
+			_, err := conn.Exec(b.Context(), statement)
+			require.NoError(b, err)
+		}
+	}
+	bare := func() {
+		_, err := conn.Exec(b.Context(), `INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
+			SELECT seq, $1 || seq, 'DeviceInformation', 'Queued', 1, $2, $2, $3 FROM enrollments WHERE state = 'enrolled'`, fmt.Sprint("bare", n), time.Now(), payload)
+		require.NoError(b, err)
+	}
+	var enqueued, inserted time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		n++
+		commands := make([]mdm.Command, devices)
+		for i := range commands {
+			commands[i] = mdm.Command{
+				UUID: fmt.Sprint("fan", n, "-", i), EnrollmentID: fmt.Sprint("E", i+1), RequestType: "DeviceInformation", Payload: payload, Queued: time.Now(),
+			}
+		}
+		finish()
+		begun := time.Now()
+		b.StartTimer()
+		require.NoError(b, s.Enqueue(b.Context(), commands...))
+		b.StopTimer()
+		enqueued += time.Since(begun)
+		finish()
+		begun = time.Now()
+		bare()
+		inserted += time.Since(begun)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(inserted.Microseconds())/float64(n)/1000, "ms-bare")
+	b.ReportMetric(float64(enqueued)/float64(inserted), "x-floor")
+}
