@@ -37,7 +37,8 @@
 // PushMagic, and the push certificate, can wake it, and payloads of commands may
 // hold an organization's secrets. With Keys every record is sealed with
 // AES-256-GCM, for its place in this one file; without, it is in clear. Digests
-// are exported as they are.
+// are exported as they are. Who can change a file that is going to be imported
+// decides whose the devices are: a sealed one cannot be changed.
 //
 // # The format
 //
