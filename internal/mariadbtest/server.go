@@ -135,7 +135,8 @@ func makeDir(o Options) (string, error) {
 func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // programs of a fixed name
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+s.dir)
+	// A server deletes what it takes for its own in TMPDIR, other servers' too.
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+s.dir, "TMPDIR="+s.dir)
 	s.user.run(cmd)
 	return cmd
 }
