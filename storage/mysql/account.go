@@ -101,9 +101,11 @@ func (t *tx) give(grant int64, generation int, k enroll.Tokens) error {
 			return err
 		}
 	}
-	_, err := t.exec(`INSERT INTO tokens (of_grant, generation, access, access_expires, refresh, refresh_expires) VALUES (?, ?, ?, ?, ?, ?)`,
-		grant, generation, k.Access[:], micros(k.AccessExpires), refresh, micros(k.RefreshExpires))
-	return err
+	if _, err := t.exec(`INSERT INTO tokens (of_grant, generation, access, access_expires, refresh, refresh_expires) VALUES (?, ?, ?, ?, ?, ?)`,
+		grant, generation, k.Access[:], micros(k.AccessExpires), refresh, micros(k.RefreshExpires)); err != nil {
+		return err
+	}
+	return t.endGrant(grant)
 }
 
 // Grant implements enroll.AccountStore.
@@ -134,8 +136,8 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 			bound = *d.Code
 			code, expires = bound.Code[:], micros(bound.Expires)
 		}
-		grant, err := t.insert(`INSERT INTO grants (user_id, ticket, enrollment, client_id, redirect_uri, code, code_expires) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			d.UserID, ticket, enrollment, bound.ClientID, bound.RedirectURI, code, expires)
+		grant, err := t.insert(`INSERT INTO grants (user_id, ticket, enrollment, client_id, redirect_uri, code, code_expires, ends) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			d.UserID, ticket, enrollment, bound.ClientID, bound.RedirectURI, code, expires, expires)
 		if err != nil {
 			return err
 		}

@@ -313,7 +313,7 @@ func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) erro
 		return err
 	}
 	if state == mdm.StateEnded { // what replaced it has its grant
-		if err := t.revokeAll(enrollment); err != nil {
+		if _, err := t.exec(`UPDATE grants SET revoked = 1, ends = LEAST(COALESCE(ends, ?), ?) WHERE enrollment = ?`, micros(at), micros(at), enrollment); err != nil {
 			return err
 		}
 	}

@@ -33,7 +33,8 @@
 // The servers have no partial indexes. Instead, an index over a generated column
 // finds what is pending and leaves the rest at one end: commands.queue is NULL in
 // commands that are final, pushes.wake is as late as can be for devices that are
-// not to be woken. No statement but those of State reads a table from end to end.
+// not to be woken, and there are two more for what Prune looks for. No statement
+// but those of State reads a table from end to end.
 //
 // # Names
 //

@@ -154,3 +154,10 @@ func Alone(ctx context.Context, s *Store, query string) error {
 	_, err := s.alone(ctx, query)
 	return err
 }
+
+// Read reads the value of a variable by itself.
+func Read(ctx context.Context, s *Store, query string, into any) error {
+	var name string
+	_, err := s.read(ctx).get(query, nil, &name, into)
+	return err
+}

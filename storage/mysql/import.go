@@ -220,7 +220,12 @@ func (t *tx) importGrant(r *transfer.Grant) (bool, error) {
 			return false, err
 		}
 	}
-	return true, nil
+	if err := t.endGrant(seq); err != nil {
+		return false, err
+	}
+	_, err = t.exec(`UPDATE grants g JOIN enrollments e ON e.seq = g.enrollment SET g.ends = LEAST(COALESCE(g.ends, e.ended), e.ended)
+		WHERE g.seq = ? AND e.state = 'ended'`, seq)
+	return err == nil, err
 }
 
 // seqNamed is the seq of what a record refers to, or nil when it does not.

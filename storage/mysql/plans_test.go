@@ -44,9 +44,9 @@ func crowd(size int) []string {
 		numbers(`INSERT INTO pushes (enrollment, able, request, due)`, `i, 1, 1, CASE WHEN i % 50 = 0 THEN i ELSE 9223372036854775807 END`),
 		numbers(`INSERT INTO commands (enrollment, uuid, request_type, status, place, payload)`,
 			`7, CONCAT('c', i), 'DeviceInformation', CASE WHEN i % 2 THEN 'Queued' ELSE 'Acknowledged' END, CASE WHEN i % 2 THEN 1 END, CHAR(0)`),
-		numbers(`INSERT INTO sso_states (digest, expires)`, digest("state")+`, i`),
-		numbers(`INSERT INTO sessions (id, user_id, ticket_id, expires)`, digest("session")+`, CONCAT('u', i), CONCAT('t', i), i`),
-		numbers(`INSERT INTO web_sessions (digest, expires)`, digest("session")+`, i`),
+		numbers(`INSERT INTO sso_states (digest, expires)`, digest("state")+`, i * 1000000000000`),
+		numbers(`INSERT INTO sessions (id, user_id, ticket_id, expires)`, digest("session")+`, CONCAT('u', i), CONCAT('t', i), i * 1000000000000`),
+		numbers(`INSERT INTO web_sessions (digest, expires)`, digest("session")+`, i * 1000000000000`),
 		numbers(`INSERT INTO grants (seq, user_id, ticket, enrollment, client_id, redirect_uri, code)`,
 			`i, CONCAT('u', i), i, i, 'c', 'r', `+digest("code")),
 		numbers(`INSERT INTO tokens (of_grant, generation, access, refresh)`, `i, 0, `+digest("access")+`, `+digest("refresh")),
@@ -97,7 +97,7 @@ func scans() []*regexp.Regexp {
 }
 
 // lists is where a statement has as many values as a call has.
-var lists = regexp.MustCompile(`\(\?(, \?)*\)|, \(\?, \?, \?, \?, \?, \?, 'Queued', 1\)`)
+var lists = regexp.MustCompile(`\(\?(, \?)*\)|, \(\?, \?, \?, \?, queued, \?, 'Queued', 1\)`)
 
 func normal(query string) string {
 	return lists.ReplaceAllString(strings.Join(strings.Fields(query), " "), "(…)")
@@ -246,19 +246,19 @@ func goThrough(t *testing.T, s *mysql.Store) {
 
 	// A fan-out, again, and one that ends with a command answered NotNow.
 	var commands []mdm.Command
-	for i := range 700 {
+	for i := range 1500 {
 		commands = append(commands, mdm.Command{UUID: "fan", EnrollmentID: fmt.Sprint("E", 1000+i), Payload: []byte("payload"), Queued: at})
 	}
 	ok(s.Enqueue(ctx, commands...))
-	ok(s.Enqueue(ctx, commands[300:302]...))
+	ok(s.Enqueue(ctx, commands[600:602]...))
 	for _, x := range []mdm.ExchangeStep{{Idle: true}, {CommandUUID: "fan", Status: mdm.CommandNotNow}, {CommandUUID: "none", Status: mdm.CommandAcknowledged}} {
 		x.Certificate, x.EnrollmentID, x.At, x.NotNowRetry = digestOf("certificate", 1000), "E1000", at, time.Minute
 		_, err := s.Exchange(ctx, x)
 		ok(err)
 	}
-	targets, err := s.ClaimPushes(ctx, at, time.Minute, 300)
+	targets, err := s.ClaimPushes(ctx, at, time.Minute, 700)
 	ok(err)
-	require.Len(t, targets, 300)
+	require.Len(t, targets, 700)
 	var results []push.Result
 	for i, target := range targets {
 		r := push.Result{Target: target, Status: 200, At: at}
@@ -276,6 +276,10 @@ func goThrough(t *testing.T, s *mysql.Store) {
 		ok(s.SuspendUser(ctx, "u9", suspended))
 	}
 	goThroughAccounts(t, s, at)
+	ok(s.Unenroll(ctx, "Account", at))
+	n, err := s.Prune(ctx, at.AddDate(1, 0, 0), 10_000)
+	ok(err)
+	require.Less(t, n, 10_000, "each kind has its turn")
 	for n := 1; n > 0; {
 		n, err = s.Reseal(ctx, 100_000)
 		ok(err)

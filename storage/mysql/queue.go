@@ -27,7 +27,7 @@ const (
 // Statements that add or find many rows at once are bounded by so many rows, and
 // those that add also by so many bytes, however many there are in all.
 const (
-	maxRows  = 256
+	maxRows  = 512
 	maxBytes = 1 << 20
 )
 
@@ -128,12 +128,12 @@ func (t *tx) queue(adding []queued) (added []queued, err error) {
 // queueSome adds commands by one statement. When one of them exists it does so
 // by halves, in the same order.
 func (t *tx) queueSome(adding []queued) (added []queued, err error) {
-	values := make(args, 0, len(adding)*6)
+	values := make(args, 0, len(adding)*5)
 	for _, c := range adding {
-		values = append(values, c.enrollment, c.UUID, c.RequestType, micros(c.Queued), micros(c.Queued), c.Payload)
+		values = append(values, c.enrollment, c.UUID, c.RequestType, micros(c.Queued), c.Payload)
 	}
 	_, err = t.exec(`INSERT INTO commands (enrollment, uuid, request_type, queued, updated, payload, status, place) VALUES `+
-		strings.Repeat(`, (?, ?, ?, ?, ?, ?, 'Queued', 1)`, len(adding))[2:], values...)
+		strings.Repeat(`, (?, ?, ?, ?, queued, ?, 'Queued', 1)`, len(adding))[2:], values...)
 	if number(err) != errDuplicate {
 		return adding, err
 	}
@@ -202,7 +202,7 @@ func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged
 		if err := t.lockEnrollment(v.enrollment); err != nil {
 			return err
 		}
-		out, err = t.exchangeLocked(x)
+		out, err = t.exchangeLocked(x, v.enrollment)
 		return err
 	})
 	if err != nil {
@@ -381,7 +381,12 @@ func (v view) send(x mdm.ExchangeStep, writes *[]write) *mdm.Command {
 const maxLooks = 100
 
 // exchangeLocked is an exchange of an enrollment that this step has locked.
-func (t *tx) exchangeLocked(x mdm.ExchangeStep) (mdm.Exchanged, error) {
+func (t *tx) exchangeLocked(x mdm.ExchangeStep, enrollment int64) (mdm.Exchanged, error) {
+	if x.Idle {
+		if _, err := t.exec(`UPDATE commands SET place = 1 WHERE queue = ? AND place = 2`, enrollment); err != nil {
+			return mdm.Exchanged{}, err
+		}
+	}
 	var recorded *mdm.Command
 	for range maxLooks {
 		v, err := t.look(x, recorded != nil)
@@ -393,12 +398,6 @@ func (t *tx) exchangeLocked(x mdm.ExchangeStep) (mdm.Exchanged, error) {
 		}
 		if v.unused() {
 			if err := t.use(v.bearer, v.enrollment); err != nil {
-				return mdm.Exchanged{}, err
-			}
-			continue
-		}
-		if x.Idle && v.held {
-			if _, err := t.exec(`UPDATE commands SET place = 1 WHERE queue = ? AND place = 2`, v.enrollment); err != nil {
 				return mdm.Exchanged{}, err
 			}
 			continue

@@ -30,8 +30,10 @@ func (s *Store) IssueTicket(ctx context.Context, k enroll.Ticket, previous [32]b
 	if bytes.Compare(first, second) > 0 {
 		first, second = second, first
 	}
+	issued := stamp(k.Issued).UnixMicro()
 	return s.step(ctx, func(t *tx) error {
-		if _, err := t.exec(`INSERT INTO ticket_sessions (session) VALUES (?), (?) ON DUPLICATE KEY UPDATE session = session`, first, second); err != nil {
+		if _, err := t.exec(`INSERT INTO ticket_sessions (session, issued) VALUES (?, ?), (?, ?) ON DUPLICATE KEY UPDATE issued = GREATEST(issued, ?)`,
+			first, issued, second, issued, issued); err != nil {
 			return err
 		}
 		_, _, err := t.ticket(k.ID, false)

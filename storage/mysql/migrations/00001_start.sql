@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS sso_states (
 	digest   BINARY(32) NOT NULL,
 	expires  BIGINT,
 	consumed BOOLEAN NOT NULL DEFAULT 0,
-	PRIMARY KEY (digest)
+	PRIMARY KEY (digest),
+	KEY sso_states_expires (expires)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS sessions (
@@ -44,7 +45,8 @@ CREATE TABLE IF NOT EXISTS sessions (
 	user_id   VARBINARY(255) NOT NULL,
 	ticket_id VARBINARY(255) NOT NULL,
 	expires   BIGINT,
-	PRIMARY KEY (id)
+	PRIMARY KEY (id),
+	KEY sessions_expires (expires)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS tickets (
@@ -64,15 +66,20 @@ CREATE TABLE IF NOT EXISTS tickets (
 	enrolled      BIGINT,
 	ended         BIGINT,
 	enrollment_id VARBINARY(255) NOT NULL DEFAULT '',
+	-- When it was issued, NULL when a device has authenticated by it.
+	open_since    BIGINT GENERATED ALWAYS AS (CASE WHEN state NOT IN ('authenticated', 'enrolled') THEN issued END) STORED,
 	PRIMARY KEY (seq),
 	UNIQUE KEY tickets_id (id),
-	KEY tickets_session (session)
+	KEY tickets_session (session),
+	KEY tickets_open (open_since)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 -- Who issues a ticket in a session has its row, so that two see each other.
 CREATE TABLE IF NOT EXISTS ticket_sessions (
 	session BINARY(32) NOT NULL,
-	PRIMARY KEY (session)
+	issued  BIGINT, -- the last one
+	PRIMARY KEY (session),
+	KEY ticket_sessions_issued (issued)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS challenges (
@@ -160,9 +167,12 @@ CREATE TABLE IF NOT EXISTS commands (
 	-- The enrollment while the command is open, NULL when it is final. An index on
 	-- it finds what is pending, however long queue and history are.
 	queue        BIGINT GENERATED ALWAYS AS (CASE WHEN place IS NOT NULL THEN enrollment END) STORED,
+	-- When it became final, NULL while it is open.
+	finished     BIGINT GENERATED ALWAYS AS (CASE WHEN place IS NULL THEN updated END) STORED,
 	PRIMARY KEY (seq),
 	UNIQUE KEY commands_uuid (enrollment, uuid),
-	KEY commands_open (queue, place, seq)
+	KEY commands_open (queue, place, seq),
+	KEY commands_finished (finished)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 -- A grant is one account-driven sign-in, by a code or at once.
@@ -177,9 +187,14 @@ CREATE TABLE IF NOT EXISTS grants (
 	code         BINARY(32),
 	code_expires BIGINT,
 	redeemed     BOOLEAN NOT NULL DEFAULT 0,
+	-- When all its tokens and the code are over, or its enrollment has ended;
+	-- NULL: not by time.
+	ends         BIGINT,
 	PRIMARY KEY (seq),
 	UNIQUE KEY grants_code (code),
 	KEY grants_user (user_id, revoked),
+	KEY grants_ends (ends),
+	KEY grants_ticket (ticket),
 	KEY grants_enrollment (enrollment, revoked, seq)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
