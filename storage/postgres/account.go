@@ -51,9 +51,6 @@ func (t *tx) endGrantsBefore(grant, enrollment int64) error {
 
 // bindGrant makes a grant the enrollment's.
 func (t *tx) bindGrant(b bearer, enrollment int64) error {
-	if b.token == 0 {
-		return nil
-	}
 	n, err := t.exec(`UPDATE grants SET enrollment = $2 WHERE seq = $1 AND NOT revoked`, b.grant, enrollment)
 	if err != nil {
 		return err

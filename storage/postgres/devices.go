@@ -102,17 +102,47 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 	return e, nil
 }
 
+// bindLockSQL locks first the enrollment, then the ticket, as TokenUpdate does.
+const bindLockSQL = `WITH e AS (SELECT seq FROM enrollments WHERE id = $1 FOR UPDATE),
+	t AS (SELECT seq FROM tickets WHERE seq = (SELECT ticket FROM identities WHERE digest = $2) AND (SELECT count(*) FROM e) >= 0 FOR UPDATE)
+	SELECT count(*) FROM t`
+
+// claimedSQL reads, after senderSQL, who has the EnrollmentID now, how many other
+// devices the user has if there is a limit $6, and whether others were bound by
+// the same ticket.
+const claimedSQL = ` SELECT ` + sentColumns + `,
+		coalesce(k.seq, 0), coalesce(k.user_id, ''), k.certificate, coalesce(i.ticket, 0), coalesce(t.state = 'enrolled', false),
+		CASE WHEN $6::integer > 0 THEN (SELECT count(*) FROM enrollments o WHERE o.user_id = sent.user_id AND o.state = 'enrolled' AND o.id <> $4::text) ELSE 0 END,
+		EXISTS (SELECT 1 FROM identities h WHERE h.ticket = sent.ticket AND h.enrollment IS NOT NULL)
+	FROM sent LEFT JOIN enrollments k ON k.id = $4::text LEFT JOIN identities i ON i.digest = k.certificate LEFT JOIN tickets t ON t.seq = i.ticket`
+
+// claimed is who has an EnrollmentID.
+type claimed struct {
+	enrollment  int64 // 0: nobody
+	user        string
+	certificate []byte
+	ticket      int64
+	spent       bool
+	// others is how many other devices the user of the sender has, and halves
+	// that some were bound by the sender's ticket.
+	others int
+	halves bool
+}
+
 // authenticate is Authenticate where it writes.
 func (t *tx) authenticate(from sender, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
-	// First the enrollment, then the ticket, as TokenUpdate locks them. What is
-	// read of both after this stays as it is.
-	if _, err := t.exec(`SELECT seq FROM enrollments WHERE id = $1`+forUpdate, a.EnrollmentID); err != nil {
+	// What is read of both after this stays as it is.
+	if _, err := t.exec(bindLockSQL, a.EnrollmentID, a.Certificate[:]); err != nil {
 		return err
 	}
-	if _, err := t.exec(`SELECT seq FROM tickets WHERE seq = (SELECT ticket FROM identities WHERE digest = $1)`+forUpdate, a.Certificate[:]); err != nil {
+	var d device
+	var c claimed
+	var err error
+	if d.known, err = t.get(senderSQL+claimedSQL, append(from.values(), a.DeviceLimit), append(sentFields(&d),
+		&c.enrollment, &c.user, &c.certificate, &c.ticket, &c.spent, &c.others, &c.halves)...); err != nil {
 		return err
 	}
-	d, err := t.device(from)
+	err = d.judge(from)
 	if err == nil {
 		if err := t.use(d.bearer, d.enrollment); err != nil {
 			return err
@@ -122,61 +152,47 @@ func (t *tx) authenticate(from sender, a mdm.AuthenticateStep, e *mdm.Enrollment
 	if !errors.Is(err, mdm.ErrNotAuthenticated) {
 		return err
 	}
-	return t.bind(d, a, e)
+	return t.bind(d, c, a, e)
 }
 
 // bind makes the enrollment of an identity that has none.
-func (t *tx) bind(d device, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
-	at := stamp(a.At)
-	if !at.Before(d.deadline) {
+func (t *tx) bind(d device, c claimed, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
+	at, known := stamp(a.At), c.enrollment != 0
+	switch {
+	case !at.Before(d.deadline):
 		return mdm.ErrUnknownIdentity
-	}
-	if a.EnrollmentID == "" {
+	case a.EnrollmentID == "",
+		known && (c.user != d.user || d.ticket < c.ticket || d.ticket == c.ticket && c.spent):
 		return mdm.ErrForeignCertificate
-	}
-	var known, theirs int64
-	var user string
-	var certificate []byte
-	var spent, halves bool
-	var others int
-	if _, err := t.get(`SELECT coalesce(e.seq, 0), coalesce(e.user_id, ''), e.certificate, coalesce(i.ticket, 0), coalesce(t.state = 'enrolled', false),
-			CASE WHEN $4::integer > 0 THEN (SELECT count(*) FROM enrollments o WHERE o.user_id = $2 AND o.state = 'enrolled' AND o.id <> $1) ELSE 0 END,
-			EXISTS (SELECT 1 FROM identities h WHERE h.ticket = $3 AND h.enrollment IS NOT NULL)
-		FROM (SELECT 1) always LEFT JOIN enrollments e ON e.id = $1 LEFT JOIN identities i ON i.digest = e.certificate LEFT JOIN tickets t ON t.seq = i.ticket`,
-		args{a.EnrollmentID, d.user, d.ticket, a.DeviceLimit}, &known, &user, &certificate, &theirs, &spent, &others, &halves); err != nil {
-		return err
-	}
-	if known != 0 && (user != d.user || d.ticket < theirs || d.ticket == theirs && spent) {
-		return mdm.ErrForeignCertificate
-	}
-	if !d.way.Account() {
-		d.bearer = bearer{}
-	} else if d.grantTicket != d.ticket || !d.inForce {
+	case d.way.Account() && (d.grantTicket != d.ticket || !d.inForce):
 		return mdm.ErrBearer
-	}
-	if a.DeviceLimit > 0 && others >= a.DeviceLimit {
+	case a.DeviceLimit > 0 && c.others >= a.DeviceLimit:
 		return mdm.ErrDeviceLimit
 	}
-	if halves {
-		if err := t.replaceHalf(d.ticket, known, at); err != nil {
+	if c.halves {
+		if err := t.replaceHalf(d.ticket, c.enrollment, at); err != nil {
 			return err
 		}
 	}
-	if known != 0 {
-		if err := t.release(known, certificate, theirs, a.EnrollmentID, at); err != nil {
+	if known {
+		if err := t.release(c.certificate, c.ticket, a.EnrollmentID, at); err != nil {
 			return err
 		}
 	}
+	var bound int64
 	added, err := t.get(bindSQL, args{
-		a.EnrollmentID, d.user, d.ticket, string(d.way), a.Certificate[:], a.Topic, a.OSVersion, a.BuildVersion, a.Product, at, known != 0,
-	}, append([]any{&known}, enrollmentFields(e)...)...)
+		a.EnrollmentID, d.user, d.ticket, string(d.way), a.Certificate[:], a.Topic, a.OSVersion, a.BuildVersion, a.Product, at, known,
+	}, append([]any{&bound}, enrollmentFields(e)...)...)
 	if err != nil {
 		return err
 	}
 	if !added {
 		return errChanged // another one was bound to this EnrollmentID
 	}
-	return t.bindGrant(d.bearer, known)
+	if !d.way.Account() {
+		return nil
+	}
+	return t.bindGrant(d.bearer, bound)
 }
 
 // replaceHalf ends the half made enrollments of a ticket, but for one.
@@ -204,7 +220,7 @@ func (t *tx) replaceHalf(ticket, but int64, at time.Time) error {
 }
 
 // release takes an enrollment from the identity that it was bound to.
-func (t *tx) release(enrollment int64, certificate []byte, ticket int64, enrollmentID string, at time.Time) error {
+func (t *tx) release(certificate []byte, ticket int64, enrollmentID string, at time.Time) error {
 	if _, err := t.exec(`UPDATE identities SET replaced = true WHERE digest = $1`, certificate); err != nil {
 		return err
 	}

@@ -1,2 +1,61 @@
-// Package postgres keeps everything in PostgreSQL.
+// Package postgres keeps everything in PostgreSQL, for any number of servers on
+// one database. The driver is pgx, the schema is brought up to date when a store
+// is opened, also by several nodes at once, and a newer one is refused with a
+// *storage.SchemaError.
+//
+// # Steps
+//
+// What a device sends most, Exchange and TokenUpdate, is one prepared statement
+// each: it finds the sender by its certificate, judges, writes, and returns what
+// is needed to say which error it is. Only the first step with a new bearer token
+// takes a few more, to end the former ones. An Idle with nothing to do writes
+// nothing, and takes no transaction number. Fan-out is one statement however many
+// enrollments there are; it asks for a push for each, in a narrow table of its
+// own.
+//
+// Nothing costs more with more enrollments, a longer queue or a longer history:
+// what is pending is found by partial indexes. What is final is for Prune.
+//
+// # Transactions
+//
+// All run at READ COMMITTED. A step of several statements locks first what it is
+// about (ticket, enrollment, grant, in the order enrollment, pushes, ticket,
+// commands) and reads after that, so that it sees what others have committed, and
+// of two nodes one waits. At SERIALIZABLE the same two would fail and start over,
+// as often as there are others: a phone that repeats, a fan-out that meets it. A
+// step of one statement cannot read again after it has waited. It compares the
+// rows that it meets with those that it had read, gives up as a whole when they
+// differ, and runs again; the server logs that as an integer that says "changed
+// meanwhile". A deadlock or a serialization failure is tried again three times.
+// Steps are right at a stricter level too, which some databases always use.
+//
+// A connection that is lost in a step is an error, which devices are answered 503
+// for: nothing has happened, or everything, and the repeat finds out. The pool
+// replaces it; a store need not be opened again after the server was.
+//
+// # What it asks of the database
+//
+// PostgreSQL 13 or later, or a database that speaks its protocol and has: common
+// table expressions that write (each table at most once in a statement), RETURNING,
+// INSERT … ON CONFLICT DO UPDATE with a condition, partial indexes, identity
+// columns whose numbers grow, SELECT … FOR UPDATE with SKIP LOCKED, arrays with
+// ANY, unnest of several with ORDINALITY, array_agg, array_position and
+// array_remove, bytea, and transactional DDL. It uses no extension, no function
+// or trigger of its own, no advisory lock, no LISTEN, no temporary table and no
+// setting of the session. A pooler that gives each transaction another connection
+// has to support prepared statements.
+//
+// The role needs a schema in which it may create tables: the first of search_path.
+// The database's encoding has to be UTF-8. Text with a NUL is refused by
+// PostgreSQL.
+//
+// # Durability and secrets
+//
+// A step is on the disk when its method returns, if the server says so: one with
+// fsync or synchronous_commit off is refused. That a standby has it too is for
+// synchronous_standby_names.
+//
+// With Options.Keys, push tokens, push magics and the payloads of commands are
+// sealed: AES-256-GCM, bound to their row. Bearer tokens, challenges and sessions
+// are digests anyway. What devices answered is not sealed.
 package postgres

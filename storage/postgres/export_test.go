@@ -3,7 +3,14 @@ package postgres
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// The ways that statements name.
+const (
+	DeviceWays  = deviceWays
+	AccountWays = accountWays
 )
 
 // OpenTuned is Open with a last word on how connections are made.
@@ -17,3 +24,12 @@ func Scanning() map[string]string {
 		usersSQL: "State", ticketsSQL: "State", enrollmentsSQL: "State", commandsSQL: "State", attemptsSQL: "State",
 	}
 }
+
+// Again is how steps are tried again.
+func Again(ctx context.Context, try func() error) error { return again(ctx, try) }
+
+// ErrChanged is what a step fails with when another one was faster.
+var ErrChanged = errChanged
+
+// CodeError is an error of the server.
+func CodeError(code string) error { return &pgconn.PgError{Code: code, Message: "test"} }

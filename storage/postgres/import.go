@@ -205,7 +205,11 @@ func (t *tx) importGrant(r *transfer.Grant) (bool, error) {
 			return false, err
 		}
 	}
-	return true, nil
+	if err := t.endGrant(seq); err != nil {
+		return false, err
+	}
+	_, err = t.exec(`UPDATE grants g SET ends = least(g.ends, e.ended) FROM enrollments e WHERE g.seq = $1 AND e.seq = g.enrollment AND e.state = 'ended'`, seq)
+	return err == nil, err
 }
 
 // seqNamed is the seq of what a record refers to, or nil when it does not.

@@ -21,12 +21,14 @@ import (
 type listener struct {
 	mu         sync.Mutex
 	statements map[string]bool
+	all        []string // in their order
 }
 
 func (l *listener) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.statements[data.SQL] = true
+	l.all = append(l.all, data.SQL)
 	return ctx
 }
 

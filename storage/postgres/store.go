@@ -107,10 +107,8 @@ func connections(cfg *pgxpool.Config, o Options) {
 
 // prepare looks at the server and brings the schema up to date.
 func (s *Store) prepare(ctx context.Context, o Options) error {
-	if !o.DangerouslyAllowLossyCommits {
-		if err := s.checkCommits(ctx); err != nil {
-			return err
-		}
+	if err := s.checkServer(ctx, o); err != nil {
+		return err
 	}
 	if err := migrate(ctx, s.pool); err != nil {
 		return err
@@ -118,19 +116,22 @@ func (s *Store) prepare(ctx context.Context, o Options) error {
 	return s.secrets.Admit(ctx, marks{s}, o.AllowUnsealed)
 }
 
-// checkCommits fails when the server answers before a commit is on its disk.
-func (s *Store) checkCommits(ctx context.Context) error {
-	for _, setting := range []string{"fsync", "synchronous_commit"} {
+// checkServer fails when the server answers before a commit is on its disk, and
+// when the database does not keep all text.
+func (s *Store) checkServer(ctx context.Context, o Options) error {
+	for _, setting := range []string{"fsync", "synchronous_commit", "server_encoding"} {
 		var value string
 		err := s.pool.QueryRow(ctx, "SHOW "+setting).Scan(&value)
 		var p *pgconn.PgError
 		if errors.As(err, &p) && p.Code == "42704" {
 			continue // another database that speaks the protocol
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if value == "off" {
+		case setting == "server_encoding" && value != "UTF8":
+			return fmt.Errorf("the database's encoding is %s: make one with UTF8", value)
+		case value == "off" && !o.DangerouslyAllowLossyCommits:
 			return fmt.Errorf("%s is off: a loss of power takes what was acknowledged; turn it on, or set DangerouslyAllowLossyCommits", setting)
 		}
 	}

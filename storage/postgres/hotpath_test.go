@@ -1,0 +1,111 @@
+package postgres_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/internal/pgtest"
+	"github.com/enrollkit/enrollkit/mdm"
+	"github.com/enrollkit/enrollkit/storage/postgres"
+)
+
+// count remembers the statements of a step.
+func (l *listener) count(t *testing.T, step func() error) []string {
+	t.Helper()
+	l.mu.Lock()
+	before := len(l.all)
+	l.mu.Unlock()
+	require.NoError(t, step())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.all[before:])
+}
+
+// TestTheHotPathIsOneStatement counts what a device's steps take once their
+// statements are prepared.
+func TestTheHotPathIsOneStatement(t *testing.T) {
+	heard := &listener{statements: map[string]bool{}}
+	s, err := postgres.OpenTuned(t.Context(), options(place(t)), heard.tune)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	enrolled(t, s, "a")
+	ctx := t.Context()
+	exchange := func(x mdm.ExchangeStep) func() error {
+		return func() error { _, err := s.Exchange(ctx, x); return err }
+	}
+	tomorrow, notNow := idleOf("a"), reportOf("a", "c2")
+	tomorrow.At = began.AddDate(0, 0, 1)
+	notNow.Status, notNow.NotNowRetry = mdm.CommandNotNow, time.Minute
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"Idle with a command", exchange(idleOf("a"))},
+		{"report", exchange(reportOf("a", "c1"))},
+		{"Idle with nothing", exchange(idleOf("a"))},
+		{"Idle on another day", exchange(tomorrow)},
+		{"Enqueue", func() error { return s.Enqueue(ctx, commandOf("a", "c2"), commandOf("a", "c3")) }},
+		{"NotNow", exchange(notNow)},
+		{"report when one is left that was answered NotNow", exchange(reportOf("a", "c3"))},
+		{"Idle that offers it again", exchange(idleOf("a"))},
+		{"TokenUpdate", func() error { _, err := s.TokenUpdate(ctx, tokenOf("a")); return err }},
+	} {
+		statements := slices.DeleteFunc(heard.count(t, step.do), func(q string) bool {
+			return strings.HasPrefix(q, "begin") || q == "commit"
+		})
+		require.Len(t, statements, 1, step.what)
+	}
+	identified(t, s, "b")
+	require.LessOrEqual(t, len(heard.count(t, func() error { _, err := s.Authenticate(ctx, authenticateOf("b")); return err })), 6)
+	first := heard.count(t, func() error { _, err := s.TokenUpdate(ctx, tokenOf("b")); return err })
+	require.Len(t, first, 1, "the first TokenUpdate, with a plan")
+	require.Len(t, heard.count(t, func() error { _, err := s.Authenticate(ctx, authenticateOf("b")); return err }), 2, "Authenticate again")
+}
+
+// TestAnIdleWithNothingToDoWritesNothing looks at the transactions that a server
+// of its own has counted: one that writes takes a number.
+func TestAnIdleWithNothingToDoWritesNothing(t *testing.T) {
+	server := pgtest.StartTest(t, pgtest.Options{NoSync: true, Settings: map[string]string{"autovacuum": "off"}})
+	s := open(t, options(server.DSN()))
+	enrolled(t, s, "a")
+	_, err := s.Exchange(t.Context(), idleOf("a"))
+	require.NoError(t, err)
+	_, err = s.Exchange(t.Context(), reportOf("a", "c1"))
+	require.NoError(t, err)
+	conn := raw(t, server.DSN())
+	numbers := func() (n int64) {
+		require.NoError(t, conn.QueryRow(t.Context(), `SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint`).Scan(&n))
+		return n
+	}
+	before := numbers()
+	for range 20 {
+		out, err := s.Exchange(t.Context(), idleOf("a"))
+		require.NoError(t, err)
+		require.Equal(t, mdm.Exchanged{}, out)
+		_, err = s.Exchange(t.Context(), reportOf("a", "c1")) // a repeat
+		require.NoError(t, err)
+		_, err = s.Authenticate(t.Context(), authenticateOf("a"))
+		require.NoError(t, err)
+		_, err = s.ClaimPushes(t.Context(), began.Add(-time.Hour), time.Minute, 10)
+		require.NoError(t, err)
+	}
+	require.Equal(t, before, numbers(), "transactions that wrote")
+	tomorrow := idleOf("a")
+	tomorrow.At = began.AddDate(0, 0, 1)
+	_, err = s.Exchange(t.Context(), tomorrow)
+	require.NoError(t, err)
+	require.Equal(t, before+1, numbers(), "the contact of another day")
+}
+
+// TestWaysInStatements holds the ways that statements name against what mdm says
+// of them.
+func TestWaysInStatements(t *testing.T) {
+	for _, way := range []mdm.Way{mdm.WayProfile, mdm.WayAccount, mdm.WayAccountDevice, mdm.WayDevice} {
+		require.Equal(t, way.Mode() == mdm.ModeDevice, strings.Contains(postgres.DeviceWays, "'"+string(way)+"'"), way)
+		require.Equal(t, way.Account(), strings.Contains(postgres.AccountWays, "'"+string(way)+"'"), way)
+	}
+}
