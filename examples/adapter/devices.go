@@ -78,6 +78,15 @@ func (s *Store) SettlePushes(ctx context.Context, results ...push.Result) error 
 	return s.step(func(m *memory.Store) (bool, error) { return done(m.SettlePushes(ctx, results...)) }, "SettlePushes", results)
 }
 
+// Prune implements storage.Pruner. The journal still has what is forgotten.
+func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (n int, err error) {
+	err = s.step(func(m *memory.Store) (bool, error) {
+		n, err = m.Prune(ctx, before, limit)
+		return n > 0, err
+	}, "Prune", before, limit)
+	return n, err
+}
+
 // State implements storage.Store.
 func (s *Store) State(ctx context.Context) (all storage.State, err error) {
 	err = s.look(func(m *memory.Store) error { all, err = m.State(ctx); return err })

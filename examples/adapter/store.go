@@ -24,7 +24,10 @@ type Store struct {
 	journal *journal.Journal  // nil while it is replayed
 }
 
-var _ storage.Store = (*Store)(nil)
+var (
+	_ storage.Store  = (*Store)(nil)
+	_ storage.Pruner = (*Store)(nil)
+)
 
 // Open opens the journal at path, which is made when it is missing; its
 // directory must exist.

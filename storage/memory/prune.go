@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -20,9 +21,9 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, er
 		return 0, err
 	}
 	p := pruning{before: stamp(before), left: max(limit, 0)}
-	maps.DeleteFunc(s.states, func(_ [32]byte, a *attempt) bool { return p.take(p.over(a.expires)) })
-	maps.DeleteFunc(s.sessions, func(_ [32]byte, session enroll.Session) bool { return p.take(p.over(session.Expires)) })
-	maps.DeleteFunc(s.webSessions, func(_ [32]byte, expires time.Time) bool { return p.take(p.over(expires)) })
+	forget(s.states, func(a *attempt) bool { return p.take(p.over(a.expires)) })
+	forget(s.sessions, func(session enroll.Session) bool { return p.take(p.over(session.Expires)) })
+	forget(s.webSessions, func(expires time.Time) bool { return p.take(p.over(expires)) })
 	s.queue = slices.DeleteFunc(s.queue, func(c *queued) bool {
 		if !p.take(c.final() && p.over(c.Updated)) {
 			return false
@@ -49,6 +50,16 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, er
 		return true
 	})
 	return p.taken, nil
+}
+
+// forget deletes what is over. It goes by the keys, so that the same steps always
+// leave the same.
+func forget[V any](all map[[32]byte]V, over func(V) bool) {
+	for _, key := range slices.SortedFunc(maps.Keys(all), func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }) {
+		if over(all[key]) {
+			delete(all, key)
+		}
+	}
 }
 
 // pruning is one call of Prune.

@@ -289,6 +289,21 @@ func (a *after) peopleGoOn() {
 	}
 }
 
+// forget is what a server does now and then, if its store can, and what is left.
+func forget(ctx context.Context, s storage.Store) []string {
+	a := &after{fleet: fleet{ctx: ctx, s: s}}
+	p, can := s.(storage.Pruner)
+	for _, before := range []time.Time{minute(41), minute(75), minute(60 * 24 * 90)} {
+		if can {
+			n, err := p.Prune(ctx, before, 1000)
+			a.said("Prune", n, err)
+			state, err := s.State(ctx)
+			a.said("State after Prune", state, err)
+		}
+	}
+	return a.log
+}
+
 // difference is the first answer in which two logs differ, with what came before.
 func difference(got, want []string) string {
 	for i := range max(len(got), len(want)) {

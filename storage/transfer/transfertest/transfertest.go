@@ -158,6 +158,10 @@ func (m *move) goesOn() {
 	if diff := difference(records(m, remembering{s}, 100), records(m, remembering{m.source}, 100)); diff != "" {
 		m.Fatalf("after all that %s holds something else than %s:\n%s", m.to.Name, m.from.Name, diff)
 	}
+	got, stayed = forget(m.Context(), s), forget(m.Context(), m.source)
+	if diff := difference(got, stayed); len(got) > 0 && len(stayed) > 0 && diff != "" {
+		m.Fatalf("after the move %s forgets something else than %s:\n%s", m.to.Name, m.from.Name, diff)
+	}
 }
 
 // remembering leaves out of a store's grants what it may have forgotten.
