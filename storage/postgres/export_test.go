@@ -22,6 +22,8 @@ func OpenTuned(ctx context.Context, o Options, tune func(*pgxpool.Config)) (*Sto
 func Scanning() map[string]string {
 	return map[string]string{
 		usersSQL: "State", ticketsSQL: "State", enrollmentsSQL: "State", commandsSQL: "State", attemptsSQL: "State",
+		// A batch of old tickets may be cheaper to compare with all grants at once.
+		ticketsOverSQL: "Prune",
 	}
 }
 
