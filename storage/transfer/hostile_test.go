@@ -132,13 +132,13 @@ func TestRecordsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestACutFile is cut at every byte: what is whole is read, and then it is said
-// that there is more.
+// TestACutFile is cut at every byte, or at every seventh of a sealed one: what is
+// whole is read, and then it is said that there is more.
 func TestACutFile(t *testing.T) {
-	for _, keys := range [][][]byte{nil, {key(1)}} {
+	for i, keys := range [][][]byte{nil, {key(1)}} {
 		whole := write(t, cursors(sample()), keys...)
 		first := bytes.IndexByte(whole, '\n') + 1
-		for n := range whole {
+		for n := 0; n < len(whole); n += 1 + 6*i {
 			entries, err := read(whole[:n], keys...)
 			require.ErrorIs(t, err, transfer.ErrIncomplete, "cut at %d", n)
 			if n >= first {
@@ -172,7 +172,7 @@ func TestAChangedFile(t *testing.T) {
 func TestASealedFileThatWasChanged(t *testing.T) {
 	entries := cursors(sample())
 	whole := write(t, entries, key(1))
-	for i := range whole {
+	for i := 0; i < len(whole); i += 3 {
 		changed := bytes.Clone(whole)
 		changed[i] ^= 1
 		got, err := read(changed, key(1))

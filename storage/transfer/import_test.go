@@ -31,7 +31,7 @@ func TestImport(t *testing.T) {
 // TestABatchIsBounded has commands of half a MiB.
 func TestABatchIsBounded(t *testing.T) {
 	var list []transfer.Entry
-	for range 40 {
+	for range 20 {
 		list = append(list, transfer.Entry{Record: &transfer.Command{
 			Command: mdm.Command{EnrollmentID: "E", Status: mdm.CommandQueued, Payload: make([]byte, 1<<19)},
 		}})
@@ -39,7 +39,7 @@ func TestABatchIsBounded(t *testing.T) {
 	var into sink
 	_, err := transfer.Import(t.Context(), bytes.NewReader(write(t, list)), &into, transfer.ImportOptions{})
 	require.NoError(t, err)
-	require.Len(t, into.records, 40)
+	require.Len(t, into.records, 20)
 	for _, n := range into.batches {
 		require.LessOrEqual(t, n, 7, "a batch has more than 4 MiB and a record")
 	}
