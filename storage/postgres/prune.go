@@ -9,7 +9,8 @@ import (
 
 var _ storage.Pruner = (*Store)(nil)
 
-// The statements of Prune that look for rows. They skip rows that another step
+// The statements of Prune that look for rows. OFFSET 0 has each ticket looked at
+// by itself, until there are enough. They skip rows that another step
 // has locked: those are not over, or are being pruned.
 const (
 	attemptsOverSQL    = `DELETE FROM sso_states WHERE key = ANY (ARRAY(SELECT key FROM sso_states WHERE expires < $1 ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED)) AND expires < $1`
@@ -18,8 +19,8 @@ const (
 	commandsOverSQL    = `DELETE FROM commands WHERE seq = ANY (ARRAY(SELECT seq FROM commands WHERE place IS NULL AND updated < $1 ORDER BY updated LIMIT $2 FOR UPDATE SKIP LOCKED))`
 	grantsOverSQL      = `SELECT seq FROM grants WHERE ends < $1 ORDER BY ends LIMIT $2 FOR UPDATE SKIP LOCKED`
 	ticketsOverSQL     = `SELECT k.seq FROM tickets k WHERE k.issued < $1 AND k.state <> 'enrolled' AND k.state <> 'authenticated'
-		AND NOT EXISTS (SELECT 1 FROM identities i WHERE i.ticket = k.seq AND i.enrollment IS NOT NULL)
-		AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.ticket = k.seq)
+		AND NOT EXISTS (SELECT 1 FROM identities i WHERE i.ticket = k.seq AND i.enrollment IS NOT NULL OFFSET 0)
+		AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.ticket = k.seq OFFSET 0)
 		ORDER BY k.issued LIMIT $2 FOR UPDATE SKIP LOCKED`
 	// What remembers nothing but a lock goes along uncounted.
 	locksOverSQL = `DELETE FROM ticket_sessions WHERE session = ANY (ARRAY(SELECT session FROM ticket_sessions WHERE issued < $1 ORDER BY issued LIMIT $2 FOR UPDATE SKIP LOCKED)) AND issued < $1`
