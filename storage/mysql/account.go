@@ -31,6 +31,9 @@ func (b bearer) unused() bool {
 const bearerColumns = `COALESCE(k.seq, 0), COALESCE(g.seq, 0), COALESCE(g.ticket, 0), COALESCE(g.enrollment, 0),
 	COALESCE(k.ended OR g.revoked, 1), k.access_expires, COALESCE(k.used, 0)`
 
+// noBearerColumns are those of no token.
+const noBearerColumns = `0, 0, 0, 0, 1, NULL, 0`
+
 func bearerFields(b *bearer) []any {
 	return []any{&b.token, &b.grant, &b.ticket, &b.enrollment, &b.dead, (*when)(&b.expires), &b.used}
 }

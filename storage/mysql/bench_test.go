@@ -103,7 +103,7 @@ func BenchmarkFanOut(b *testing.B) {
 		finish()
 		begun = time.Now()
 		_, err := db.ExecContext(b.Context(), `INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
-			SELECT seq, CONCAT(?, seq), 'DeviceInformation', 'Queued', 1, 1, 1, ? FROM enrollments WHERE state = 'enrolled'`, fmt.Sprint("bare", n), payload)
+			SELECT seq, CONCAT(?, seq), 'DeviceInformation', 'Queued', 2, 1, 1, ? FROM enrollments WHERE state = 'enrolled'`, fmt.Sprint("bare", n), payload)
 		require.NoError(b, err)
 		inserted += time.Since(begun)
 		b.StartTimer()

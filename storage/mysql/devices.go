@@ -39,31 +39,42 @@ type sender struct {
 	at           time.Time
 }
 
-// deviceColumns and deviceTables read a device. The values are the bearer's and
-// the certificate's digest.
+// What a statement reads of a device: the columns of device.fields, and the
+// tables that they are of.
 const (
-	deviceColumns = `i.user_id, i.ticket, i.way, i.deadline, s.user_id IS NOT NULL, COALESCE(e.seq, 0), ` + enrollmentColumns + `, ` + bearerColumns
+	deviceColumns = `i.user_id, i.ticket, i.way, i.deadline, s.user_id IS NOT NULL, COALESCE(e.seq, 0), ` + enrollmentColumns + `, `
 	deviceTables  = ` FROM identities i
 		LEFT JOIN enrollments e ON e.seq = i.enrollment
-		LEFT JOIN suspended_users s ON s.user_id = i.user_id
+		LEFT JOIN suspended_users s ON s.user_id = i.user_id`
+	bearerTables = `
 		LEFT JOIN tokens k ON k.access = ?
 		LEFT JOIN grants g ON g.seq = k.of_grant`
 	deviceIs = ` WHERE i.digest = ? AND i.replaced = 0`
 )
+
+// parts are what a statement reads of the sender, with the values that the
+// tables take. Most devices have no bearer token: each table costs planning.
+func (from sender) parts() (columns, tables string, values args) {
+	if from.bearer == [32]byte{} {
+		return deviceColumns + noBearerColumns, deviceTables, nil
+	}
+	return deviceColumns + bearerColumns, deviceTables + bearerTables, args{from.bearer[:]}
+}
 
 // device finds the sender of a step, in the order that mdm.Store demands. What
 // was found comes with ErrNotAuthenticated and ErrEnded too.
 func (t *tx) device(from sender) (device, error) {
 	var d device
 	var suspended bool
-	found, err := t.get(`SELECT `+deviceColumns+deviceTables+deviceIs, args{from.bearer[:], from.certificate[:]}, d.fields(&suspended)...)
+	columns, tables, values := from.parts()
+	found, err := t.get(`SELECT `+columns+tables+deviceIs, append(values, from.certificate[:]), d.fields(&suspended)...)
 	if err != nil {
 		return device{}, err
 	}
 	return d.judged(from, found, suspended)
 }
 
-// fields are where deviceColumns go.
+// fields are where what was read of a device goes.
 func (d *device) fields(suspended *bool) []any {
 	fields := []any{&d.user, &d.ticket, &d.way, (*when)(&d.deadline), suspended, &d.enrollment}
 	fields = append(fields, enrollmentFields(&d.bound)...)

@@ -176,7 +176,7 @@ func (t *tx) exportGrants(seq int64, limit int) ([]transfer.Entry, error) {
 }
 
 func (t *tx) exportCommands(seq int64, limit int) ([]transfer.Entry, error) {
-	return t.page(`SELECT c.uuid, e.id, c.request_type, c.status, c.payload, c.result, c.queued, c.updated, COALESCE(c.place, 0) = 2, c.seq
+	return t.page(`SELECT c.uuid, e.id, c.request_type, c.status, c.payload, c.result, c.queued, c.updated, COALESCE(c.place, 0) = 1, c.seq
 		FROM commands c JOIN enrollments e ON e.seq = c.enrollment WHERE c.seq > ? ORDER BY c.seq LIMIT ?`, seq, limit,
 		func(scan func(...any) error) (transfer.Entry, error) {
 			var c transfer.Command

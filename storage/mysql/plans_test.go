@@ -43,7 +43,7 @@ func crowd(size int) []string {
 			CONCAT(CHAR(0), 'token', i), CONCAT(CHAR(0), 'magic', i), i`),
 		numbers(`INSERT INTO pushes (enrollment, able, request, due)`, `i, 1, 1, CASE WHEN i % 50 = 0 THEN i ELSE 9223372036854775807 END`),
 		numbers(`INSERT INTO commands (enrollment, uuid, request_type, status, place, payload)`,
-			`7, CONCAT('c', i), 'DeviceInformation', CASE WHEN i % 2 THEN 'Queued' ELSE 'Acknowledged' END, CASE WHEN i % 2 THEN 1 END, CHAR(0)`),
+			`7, CONCAT('c', i), 'DeviceInformation', CASE WHEN i % 2 THEN 'Queued' ELSE 'Acknowledged' END, CASE WHEN i % 2 THEN 2 END, CHAR(0)`),
 		numbers(`INSERT INTO sso_states (digest, expires)`, digest("state")+`, i * 1000000000000`),
 		numbers(`INSERT INTO sessions (id, user_id, ticket_id, expires)`, digest("session")+`, CONCAT('u', i), CONCAT('t', i), i * 1000000000000`),
 		numbers(`INSERT INTO web_sessions (digest, expires)`, digest("session")+`, i * 1000000000000`),
@@ -97,7 +97,7 @@ func scans() []*regexp.Regexp {
 }
 
 // lists is where a statement has as many values as a call has.
-var lists = regexp.MustCompile(`\(\?(, \?)*\)|, \(\?, \?, \?, \?, queued, \?, 'Queued', 1\)`)
+var lists = regexp.MustCompile(`\(\?(, \?)*\)|, \(\?, \?, \?, \?, queued, \?, 'Queued', 2\)`)
 
 func normal(query string) string {
 	return lists.ReplaceAllString(strings.Join(strings.Fields(query), " "), "(…)")
@@ -328,6 +328,11 @@ func goThroughAccounts(t *testing.T, s *mysql.Store, at time.Time) {
 	ok(s.Grant(ctx, again))
 	_, err = s.TokenUpdate(ctx, mdm.TokenUpdateStep{Certificate: digestOf("account", 1), EnrollmentID: "Account", Bearer: again.Tokens.Access, At: at, Planned: true})
 	ok(err)
+	for _, x := range []mdm.ExchangeStep{{Idle: true}, {CommandUUID: "c", Status: mdm.CommandAcknowledged}, {Status: mdm.CommandFormatError}} {
+		x.Certificate, x.EnrollmentID, x.Bearer, x.At = digestOf("account", 1), "Account", again.Tokens.Access, at
+		_, err = s.Exchange(ctx, x)
+		ok(err)
+	}
 	ok(s.RevokeTokens(ctx, "Account"))
 	require.ErrorIs(t, s.RedeemCode(ctx, enroll.CodeStep{Code: grant.Code.Code, ClientID: "c", RedirectURI: "r", Tokens: tokens(99), At: at}), enroll.ErrGrant)
 }

@@ -20,8 +20,8 @@ type queued struct {
 
 // The values of commands.place; a final command has none.
 const (
-	placeWaits = 1
-	placeHeld  = 2 // answered NotNow in this session
+	placeHeld  = 1 // answered NotNow in this session
+	placeWaits = 2
 )
 
 // Statements that add or find many rows at once are bounded by so many rows, and
@@ -133,7 +133,7 @@ func (t *tx) queueSome(adding []queued) (added []queued, err error) {
 		values = append(values, c.enrollment, c.UUID, c.RequestType, micros(c.Queued), c.Payload)
 	}
 	_, err = t.exec(`INSERT INTO commands (enrollment, uuid, request_type, queued, updated, payload, status, place) VALUES `+
-		strings.Repeat(`, (?, ?, ?, ?, queued, ?, 'Queued', 1)`, len(adding))[2:], values...)
+		strings.Repeat(`, (?, ?, ?, ?, queued, ?, 'Queued', 2)`, len(adding))[2:], values...)
 	if number(err) != errDuplicate {
 		return adding, err
 	}
@@ -250,7 +250,8 @@ type view struct {
 	// reported is what the report concerns and may change, nil for none; next
 	// the first command that waits but for that.
 	reported, next *queued
-	// held: a command but for reported was answered NotNow in this session.
+	// held: a command but for reported was answered NotNow in this session. At
+	// Idle there is no next then.
 	held bool
 }
 
@@ -262,22 +263,52 @@ func (t *tx) look(x mdm.ExchangeStep, recorded bool) (view, error) {
 		return t.lookFor(x, nil)
 	}
 	if x.CommandUUID != "" || x.Status != mdm.CommandFormatError {
-		return t.lookFor(x, x.CommandUUID)
+		return t.lookFor(x, &x.CommandUUID)
 	}
 	// The command sent last is the first that waits: sending takes the first.
 	v, err := t.lookFor(x, nil)
 	if err != nil || v.next == nil || v.next.Status != mdm.CommandSent {
 		return v, err
 	}
-	v, err = t.lookFor(x, v.next.UUID)
+	v, err = t.lookFor(x, &v.next.UUID)
 	if v.reported != nil && v.reported.Status != mdm.CommandSent {
 		err = errChanged
 	}
 	return v, err
 }
 
+// What an exchange reads beside the sender: c, the command that the report is
+// for; n, the first other one that waits; and whether one is held. At Idle, one
+// that is held comes first, so that no more has to be asked.
+const (
+	heldColumn     = `, EXISTS (SELECT 1 FROM commands h FORCE INDEX (commands_open) WHERE h.queue = e.seq AND h.place = 1 AND h.seq <> `
+	reportedColumn = `COALESCE(c.seq, 0)), COALESCE(c.seq, 0), COALESCE(c.place, 0), c.uuid, c.request_type, c.status, c.payload, NULL, c.queued, c.updated`
+	noneColumns    = `0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL`
+	nextColumns    = `, COALESCE(n.seq, 0), COALESCE(n.place, 0), n.uuid, n.request_type, n.status, n.payload, n.result, n.queued, n.updated`
+
+	nextTable     = ` LEFT JOIN commands n ON n.seq = (SELECT w.seq FROM commands w FORCE INDEX (commands_open) WHERE w.queue = e.seq`
+	nextAtIdle    = nextTable + ` ORDER BY w.place, w.seq LIMIT 1)`
+	nextWaits     = nextTable + ` AND w.place = 2 ORDER BY w.seq LIMIT 1)`
+	nextReported  = nextTable + ` AND w.place = 2 AND w.seq <> COALESCE(c.seq, 0) ORDER BY w.seq LIMIT 1)`
+	reportedTable = ` LEFT JOIN commands c ON c.enrollment = e.seq AND c.uuid = ?`
+)
+
+// lookQuery is what an exchange reads, and the values for it.
+func (from sender) lookQuery(idle bool, uuid *string) (query string, values args) {
+	columns, tables, values := from.parts()
+	switch {
+	case idle:
+		columns, tables = columns+`, 0, `+noneColumns, tables+nextAtIdle
+	case uuid == nil:
+		columns, tables = columns+heldColumn+`0), `+noneColumns, tables+nextWaits
+	default:
+		columns, tables, values = columns+heldColumn+reportedColumn, tables+reportedTable+nextReported, append(values, *uuid)
+	}
+	return `SELECT ` + columns + nextColumns + tables + deviceIs, append(values, from.certificate[:])
+}
+
 // lookFor is look with the CommandUUID that the report is for, nil for none.
-func (t *tx) lookFor(x mdm.ExchangeStep, uuid any) (view, error) {
+func (t *tx) lookFor(x mdm.ExchangeStep, uuid *string) (view, error) {
 	var v view
 	var suspended bool
 	var c, n queued
@@ -285,19 +316,13 @@ func (t *tx) lookFor(x mdm.ExchangeStep, uuid any) (view, error) {
 	fields = append(fields, &v.held)
 	fields = append(fields, c.fields()...)
 	fields = append(fields, n.fields()...)
-	found, err := t.get(`SELECT `+deviceColumns+`,
-			EXISTS (SELECT 1 FROM commands h FORCE INDEX (commands_open) WHERE h.queue = e.seq AND h.place = 2 AND h.seq <> COALESCE(c.seq, 0)),
-			COALESCE(c.seq, 0), COALESCE(c.place, 0), c.uuid, c.request_type, c.status, c.payload, NULL, c.queued, c.updated,
-			COALESCE(n.seq, 0), COALESCE(n.place, 0), n.uuid, n.request_type, n.status, n.payload, n.result, n.queued, n.updated`+
-		deviceTables+`
-		LEFT JOIN commands c ON c.enrollment = e.seq AND c.uuid = ?
-		LEFT JOIN commands n ON n.seq = (SELECT w.seq FROM commands w FORCE INDEX (commands_open)
-			WHERE w.queue = e.seq AND w.place = 1 AND w.seq <> COALESCE(c.seq, 0) ORDER BY w.seq LIMIT 1)`+
-		deviceIs, args{x.Bearer[:], uuid, x.Certificate[:]}, fields...)
+	from := sender{x.Certificate, x.EnrollmentID, x.Device, x.Bearer, stamp(x.At)}
+	query, values := from.lookQuery(x.Idle, uuid)
+	found, err := t.get(query, values, fields...)
 	if err != nil {
 		return view{}, err
 	}
-	d, err := v.judged(sender{x.Certificate, x.EnrollmentID, x.Device, x.Bearer, stamp(x.At)}, found, suspended)
+	d, err := v.judged(from, found, suspended)
 	if err != nil {
 		return view{}, err
 	}
@@ -309,7 +334,9 @@ func (t *tx) lookFor(x mdm.ExchangeStep, uuid any) (view, error) {
 		}
 		v.reported = &c
 	}
-	if n.seq != 0 {
+	if n.place == placeHeld {
+		v.held = true
+	} else if n.seq != 0 {
 		if err := t.openPayload(&n); err != nil {
 			return view{}, err
 		}
@@ -369,7 +396,7 @@ func (v view) send(x mdm.ExchangeStep, writes *[]write) *mdm.Command {
 	}
 	at := stamp(x.At)
 	*writes = append(*writes, write{
-		query:  `UPDATE commands SET status = 'Sent', updated = ? WHERE seq = ? AND place = 1 AND status = ?`,
+		query:  `UPDATE commands SET status = 'Sent', updated = ? WHERE seq = ? AND place = 2 AND status = ?`,
 		values: args{micros(at), v.next.seq, c.Status},
 	})
 	c.Status, c.Updated = mdm.CommandSent, at
@@ -382,15 +409,15 @@ const maxLooks = 100
 
 // exchangeLocked is an exchange of an enrollment that this step has locked.
 func (t *tx) exchangeLocked(x mdm.ExchangeStep, enrollment int64) (mdm.Exchanged, error) {
-	if x.Idle {
-		if _, err := t.exec(`UPDATE commands SET place = 1 WHERE queue = ? AND place = 2`, enrollment); err != nil {
-			return mdm.Exchanged{}, err
-		}
-	}
 	var recorded *mdm.Command
 	for range maxLooks {
+		if x.Idle {
+			if _, err := t.exec(`UPDATE commands SET place = 2 WHERE queue = ? AND place = 1`, enrollment); err != nil {
+				return mdm.Exchanged{}, err
+			}
+		}
 		v, err := t.look(x, recorded != nil)
-		if errors.Is(err, errChanged) {
+		if errors.Is(err, errChanged) || err == nil && x.Idle && v.held {
 			continue
 		}
 		if err != nil {

@@ -159,7 +159,7 @@ CREATE TABLE IF NOT EXISTS commands (
 	uuid         VARBINARY(255) NOT NULL,
 	request_type VARBINARY(255) NOT NULL,
 	status       VARBINARY(32) NOT NULL,
-	place        TINYINT, -- 1: waits; 2: answered NotNow in this session; NULL: final
+	place        TINYINT, -- 1: answered NotNow in this session; 2: waits; NULL: final
 	queued       BIGINT,
 	updated      BIGINT,
 	result       MEDIUMBLOB,
