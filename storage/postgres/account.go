@@ -9,8 +9,8 @@ import (
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
-// errFresh: the token of a step comes for the first time.
-var errFresh = errors.New("postgres: the token comes for the first time")
+// errMore: a step takes more than one statement.
+var errMore = errors.New("postgres: the step takes more than one statement")
 
 // use notes that a token came, which ends the former ones of the enrollment. The
 // grant is locked first, as by all that change its tokens.
@@ -301,11 +301,11 @@ func (s *Store) TokenTicket(ctx context.Context, access [32]byte, now time.Time)
 	err := again(ctx, func() error {
 		b, err := find(s.alone(ctx))
 		if err == nil && !b.used {
-			err = errFresh
+			err = errMore
 		}
 		return err
 	})
-	if err == errFresh { //nolint:errorlint // it is never wrapped
+	if err == errMore { //nolint:errorlint // it is never wrapped
 		err = s.atomic(ctx, func(t *tx) error {
 			b, err := find(t)
 			if err != nil {

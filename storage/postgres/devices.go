@@ -62,7 +62,7 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 	values := append(from.values(), u.Topic, token, magic, known[:], at.Truncate(24*time.Hour), u.Planned,
 		plan.uuids, plan.types, plan.queued, plan.payloads)
 	var e mdm.Enrollment
-	err = s.admit(ctx, from, func(t *tx) (d device, err error) {
+	run := func(t *tx) (d device, err error) {
 		e = mdm.Enrollment{}
 		var unchanged int
 		into := slices.Concat(sentFields(&d), []any{&unchanged}, enrollmentFields(&e))
@@ -71,7 +71,8 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 			err = mdm.ErrPlanNeeded // before a new token is noted
 		}
 		return d, err
-	})
+	}
+	err = s.admit(ctx, from, run, run)
 	if err != nil && !errors.Is(err, mdm.ErrPlanNeeded) {
 		return mdm.Enrollment{}, err
 	}
@@ -86,14 +87,14 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 		t := s.alone(ctx)
 		d, err := t.device(from)
 		if err == nil && d.fresh() {
-			return errFresh
+			return errMore
 		}
 		if err != nil {
 			return err
 		}
 		return t.enrollment(d.enrollment, &e)
 	})
-	if err == errFresh || errors.Is(err, mdm.ErrNotAuthenticated) { //nolint:errorlint // errFresh is never wrapped
+	if err == errMore || errors.Is(err, mdm.ErrNotAuthenticated) { //nolint:errorlint // errMore is never wrapped
 		err = s.atomic(ctx, func(t *tx) error { return t.authenticate(from, a, &e) })
 	}
 	if err != nil {

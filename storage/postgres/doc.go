@@ -7,9 +7,11 @@
 //
 // What a device sends most, Exchange and TokenUpdate, is one prepared statement
 // each: it finds the sender by its certificate, judges, writes, and returns what
-// is needed to say which error it is. Only the first step with a new bearer token
-// takes a few more, to end the former ones. An Idle with nothing to do writes
-// nothing, and takes no transaction number. Fan-out is one statement however many
+// is needed to say which error it is. A few more are taken by what is rare: the
+// first contact of a day, the first step with a new bearer token, which ends the
+// former ones, and the end of a session that leaves a command answered NotNow.
+// Otherwise an Idle with nothing to do writes nothing, and takes no transaction
+// number. Fan-out is one statement however many
 // enrollments there are; it asks for a push for each, in a narrow table of its
 // own.
 //
@@ -41,9 +43,9 @@
 // columns whose numbers grow, SELECT … FOR UPDATE with SKIP LOCKED, arrays with
 // ANY, unnest of several with ORDINALITY, array_agg, array_position and
 // array_remove, bytea, and transactional DDL. It uses no extension, no function
-// or trigger of its own, no advisory lock, no LISTEN, no temporary table and no
-// setting of the session. A pooler that gives each transaction another connection
-// has to support prepared statements.
+// or trigger of its own, no advisory lock, no LISTEN and no temporary table. It
+// would like plan_cache_mode = force_generic_plan, and does without. A pooler that
+// gives each transaction another connection has to support prepared statements.
 //
 // The role needs a schema in which it may create tables: the first of search_path.
 // The database's encoding has to be UTF-8. Text with a NUL is refused by

@@ -12,70 +12,97 @@ import (
 //go:embed queries/exchange.sql
 var exchangeSQL string
 
-// The values of commands.place; a final command has none.
-const placeHeld = int16(2) // answered NotNow in this session
+// placeHeld is the commands.place of what was answered NotNow in this session.
+const placeHeld = int16(2)
 
-// exchangeEnd reads what became of the commands that were picked. It fails with
-// changedText when not all of them could be written.
-const exchangeEnd = `SELECT ` + sentColumns + `,
-	CAST(CASE WHEN cardinality(picked.all_of_them) <> (SELECT count(*) FROM written) THEN '` + changedText + `' ELSE '0' END AS integer),
-	picked.reported IS NOT NULL, coalesce(r.uuid, ''), coalesce(r.request_type, ''), coalesce(r.status, ''), r.payload, r.result, r.queued, r.updated,
-	picked.next IS NOT NULL, coalesce(n.uuid, ''), coalesce(n.request_type, ''), coalesce(n.status, ''), n.payload, n.result, n.queued, n.updated
-FROM sent LEFT JOIN picked ON true LEFT JOIN written r ON r.seq = picked.reported LEFT JOIN written n ON n.seq = picked.next`
+// exchangeEnd reads what became of the commands that were picked, a row for each.
+// It fails with changedText when not all of them could be written.
+const exchangeEnd = `SELECT ` + sentColumns + `, coalesce(picked.asks, true),
+	CAST(CASE WHEN NOT picked.asks AND cardinality(picked.all_of_them) <> (SELECT count(*) FROM written) THEN '` + changedText + `' ELSE '0' END AS integer),
+	coalesce(picked.reported, 0), coalesce(picked.next, 0),
+	coalesce(w.seq, 0), coalesce(w.uuid, ''), coalesce(w.request_type, ''), coalesce(w.status, ''), w.payload, w.result, w.queued, w.updated
+FROM sent LEFT JOIN picked ON true LEFT JOIN written w ON w.seq = picked.reported OR w.seq = picked.next`
+
+// exchange is an Exchange on its way.
+type exchange struct {
+	s      *Store
+	step   mdm.ExchangeStep
+	from   sender
+	values args
+	// retry is when a push is asked for if only what was answered NotNow is
+	// left; zero: never.
+	retry time.Time
+
+	out mdm.Exchanged
+}
 
 // Exchange implements mdm.Store.
-func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged, error) {
-	at := stamp(x.At)
-	from := sender{x.Certificate, x.EnrollmentID, x.Device, x.Bearer, at}
+func (s *Store) Exchange(ctx context.Context, step mdm.ExchangeStep) (mdm.Exchanged, error) {
+	at := stamp(step.At)
+	x := exchange{s: s, step: step, from: sender{step.Certificate, step.EnrollmentID, step.Device, step.Bearer, at}}
 	reports := []mdm.CommandStatus{mdm.CommandAcknowledged, mdm.CommandError, mdm.CommandFormatError, mdm.CommandNotNow}
-	var place, retry any
-	if x.Status == mdm.CommandNotNow {
+	var place any
+	if step.Status == mdm.CommandNotNow {
 		place = placeHeld
-	} else if x.NotNowRetry > 0 {
-		retry = stamp(at.Add(x.NotNowRetry))
+	} else if step.NotNowRetry > 0 && !step.Idle {
+		x.retry = stamp(at.Add(step.NotNowRetry))
 	}
-	values := append(from.values(),
-		!x.Idle && slices.Contains(reports, x.Status), x.CommandUUID == "" && x.Status == mdm.CommandFormatError,
-		x.CommandUUID, string(x.Status), place, x.Result, x.Idle, at.Truncate(24*time.Hour), retry)
-	var reported, next found
-	err := s.admit(ctx, from, func(t *tx) (d device, err error) {
-		reported, next = found{}, found{}
-		var unchanged int
-		into := slices.Concat(sentFields(&d), []any{&unchanged}, reported.fields(), next.fields())
-		d.known, err = t.get(senderSQL+exchangeSQL+exchangeEnd, values, into...)
-		return d, err
-	})
+	x.values = append(x.from.values(),
+		!step.Idle && slices.Contains(reports, step.Status), step.CommandUUID == "" && step.Status == mdm.CommandFormatError,
+		step.CommandUUID, string(step.Status), place, step.Result, step.Idle, at.Truncate(24*time.Hour))
+	err := s.admit(ctx, x.from,
+		func(t *tx) (device, error) { return x.run(t, !x.retry.IsZero()) },
+		x.atLength)
 	if err != nil {
 		return mdm.Exchanged{}, err
 	}
-	var out mdm.Exchanged
-	if out.Reported, err = s.command(reported, x.EnrollmentID); err != nil {
-		return mdm.Exchanged{}, err
-	}
-	if out.Next, err = s.command(next, x.EnrollmentID); err != nil {
-		return mdm.Exchanged{}, err
-	}
-	return out, nil
+	return x.out, nil
 }
 
-// found is a command that was read, or none.
-type found struct {
-	is bool
-	mdm.Command
+// run runs the statement. With ask it leaves the step alone if a push has to be
+// asked for; so it does on the first contact of a day.
+func (x *exchange) run(t *tx, ask bool) (device, error) {
+	x.out = mdm.Exchanged{}
+	var d device
+	err := t.each(senderSQL+exchangeSQL+exchangeEnd, append(slices.Clip(x.values), ask), func(scan func(...any) error) error {
+		var unchanged int
+		var reported, next, seq int64
+		var c mdm.Command
+		into := append(sentFields(&d), &d.more, &unchanged, &reported, &next,
+			&seq, &c.UUID, &c.RequestType, &c.Status, &c.Payload, &c.Result, (*when)(&c.Queued), (*when)(&c.Updated))
+		if err := scan(into...); err != nil {
+			return err
+		}
+		d.known = true
+		if seq == 0 {
+			return nil
+		}
+		c.EnrollmentID = x.step.EnrollmentID
+		var err error
+		if c.Payload, err = t.secrets.Open(c.Payload, sealedPayload, c.EnrollmentID, c.UUID); err != nil {
+			return err
+		}
+		if seq == next {
+			x.out.Next = &c
+		} else {
+			x.out.Reported = &c
+		}
+		return nil
+	})
+	return d, err
 }
 
-func (f *found) fields() []any {
-	return []any{&f.is, &f.UUID, &f.RequestType, &f.Status, &f.Payload, &f.Result, (*when)(&f.Queued), (*when)(&f.Updated)}
-}
-
-// command is a command of an enrollment as callers get it.
-func (s *Store) command(f found, enrollmentID string) (_ *mdm.Command, err error) {
-	if !f.is {
-		return nil, nil
+// atLength is run with all that may come along, in one transaction.
+func (x *exchange) atLength(t *tx) (device, error) {
+	if _, err := t.exec(`UPDATE enrollments SET contact = $2 WHERE id = $1 AND (contact < $3 OR contact IS NULL)`,
+		x.step.EnrollmentID, x.from.at, x.from.at.Truncate(24*time.Hour)); err != nil {
+		return device{}, err
 	}
-	f.EnrollmentID = enrollmentID
-	if f.Payload, err = s.secrets.Open(f.Payload, sealedPayload, enrollmentID, f.UUID); err != nil {
-		return nil, err
+	d, err := x.run(t, false)
+	if err != nil || x.retry.IsZero() || x.out.Next != nil {
+		return d, err
 	}
-	return &f.Command, nil
+	_, err = t.exec(`UPDATE pushes p SET request = p.request + 1, due = CASE WHEN p.due IS NULL OR NOT p.fixed AND p.due > $2 THEN $2 ELSE p.due END
+		WHERE p.enrollment = $1 AND EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = $1 AND c.place = 2)`, d.enrollment, x.retry)
+	return d, err
 }

@@ -35,8 +35,9 @@ type device struct {
 	id         string
 	state      mdm.EnrollmentState
 	bearer
-	// admitted is what the statement itself made of all this: whether it wrote.
-	admitted bool
+	// admitted is what the statement itself made of all this. more: it has left
+	// the step alone, which takes more than one statement.
+	admitted, more bool
 }
 
 // bearer is an access token as it came with a step.
@@ -124,31 +125,25 @@ func (t *tx) device(from sender) (d device, err error) {
 }
 
 // admit runs a statement that begins with senderSQL and ends with sentColumns of
-// sent, as a transaction of its own. When it leaves the step alone because of a
-// token that comes for the first time, that is noted and the statement runs
-// again, both in one transaction.
-func (s *Store) admit(ctx context.Context, from sender, run func(t *tx) (device, error)) error {
-	once := func(t *tx) error {
-		d, err := run(t)
+// sent, as a transaction of its own. When it leaves the step alone, the step is
+// done at length in a transaction of several: a token that comes for the first
+// time is noted, and what else a step says.
+func (s *Store) admit(ctx context.Context, from sender, run, atLength func(t *tx) (device, error)) error {
+	err := again(ctx, func() error {
+		d, err := run(s.alone(ctx))
 		if err != nil {
 			return err
 		}
-		if err := d.judge(from); err != nil {
-			return err
-		}
-		if d.fresh() {
-			return errFresh
-		}
-		if !d.admitted {
-			return fmt.Errorf("postgres: enrollment %s: the statement refuses what is admitted", d.id)
-		}
-		return nil
-	}
-	err := again(ctx, func() error { return once(s.alone(ctx)) })
-	if err != errFresh { //nolint:errorlint // it is never wrapped
+		return d.settled(from)
+	})
+	if err != errMore { //nolint:errorlint // it is never wrapped
 		return err
 	}
 	return s.atomic(ctx, func(t *tx) error {
+		// The enrollment is locked first, as by all.
+		if _, err := t.exec(`SELECT seq FROM enrollments WHERE id = $1`+forUpdate, from.enrollmentID); err != nil {
+			return err
+		}
 		d, err := t.device(from)
 		if err != nil {
 			return err
@@ -156,6 +151,24 @@ func (s *Store) admit(ctx context.Context, from sender, run func(t *tx) (device,
 		if err := t.use(d.bearer, d.enrollment); err != nil {
 			return err
 		}
-		return once(t)
+		if d, err = atLength(t); err != nil {
+			return err
+		}
+		return d.settled(from)
 	})
+}
+
+// settled is what is wrong with a sender after its statement, or nil when that
+// has done the step.
+func (d device) settled(from sender) error {
+	if err := d.judge(from); err != nil {
+		return err
+	}
+	switch {
+	case d.fresh(), d.admitted && d.more:
+		return errMore
+	case !d.admitted:
+		return fmt.Errorf("postgres: enrollment %s: the statement refuses what is admitted", d.id)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -83,6 +84,7 @@ func open(ctx context.Context, o Options, tune func(*pgxpool.Config)) (*Store, e
 		return nil, fmt.Errorf("postgres: open: %w", err)
 	}
 	connections(cfg, o)
+	cfg.AfterConnect = planOnce
 	tune(cfg)
 	s := &Store{secrets: secrets}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
@@ -103,6 +105,18 @@ func connections(cfg *pgxpool.Config, o Options) {
 	case !strings.Contains(o.DSN, "pool_max_conns"):
 		cfg.MaxConns = 16
 	}
+}
+
+// planOnce asks for one plan for all values of a statement: to plan the hot path
+// takes several times as long as to run it, and it is always the same. A database
+// that does not know the setting may do as it likes.
+func planOnce(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan")
+	var p *pgconn.PgError
+	if errors.As(err, &p) {
+		return nil
+	}
+	return err
 }
 
 // prepare looks at the server and brings the schema up to date.
