@@ -105,5 +105,6 @@ func TestConformance(t *testing.T) {
 		}
 		return mysql.OpenNoting(context.Background(), options(dsn), taken.note)
 	}))
+	t.Run("both servers know the statements", func(t *testing.T) { checkDialect(t, taken.list()) })
 	t.Run("no statement scans", func(t *testing.T) { checkPlans(t, taken.list()) })
 }
