@@ -185,7 +185,8 @@ if read -r how; then
 else
 	kill -KILL "$server"
 	wait "$server"
-	rm -rf ./*
+	dir=$PWD
+	cd / && rm -rf "$dir"
 fi 2>/dev/null`
 
 // run starts the server and waits until it answers.
