@@ -2,7 +2,10 @@ package postgres_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +26,7 @@ func durable(b *testing.B) *pgtest.Server {
 }
 
 // places opens a schema on a server for each place, prepared by a function.
-func places(b *testing.B, s *pgtest.Server, prepare func(dsn string)) storagetest.Suite {
+func places(b testing.TB, s *pgtest.Server, prepare func(dsn string)) storagetest.Suite {
 	return storagetest.Whole(func(place string) (*postgres.Store, error) {
 		dsn, err := at(b.Context(), s.DSN(), place)
 		if err != nil {
@@ -118,4 +121,36 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 	b.ReportMetric(float64(inserted.Microseconds())/float64(n)/1000, "ms-bare")
 	b.ReportMetric(float64(enqueued)/float64(inserted), "x-floor")
+}
+
+// sizes asks for the table of TestSizes: go test -run Sizes -v -sizes 1000,100000
+var sizes = flag.String("sizes", "", "compare stores of so many enrollments, such as 1000,100000,1000000")
+
+// TestSizes is a table of what steps cost beside more and fewer enrollments. It
+// takes minutes.
+func TestSizes(t *testing.T) {
+	if *sizes == "" {
+		t.Log("no -sizes")
+		return
+	}
+	server := pgtest.StartTest(t, pgtest.Options{})
+	var list []int
+	for text := range strings.SplitSeq(*sizes, ",") {
+		n, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		list = append(list, n)
+	}
+	storagetest.Sizes(t, places(t, server, func(string) {}), storagetest.SizesOptions{
+		Enrollments: list, Queues: []int{1, 100, 10_000},
+		Fill: func(place string, n int) error {
+			dsn, err := at(t.Context(), server.DSN(), place)
+			if err == nil {
+				fill(t, dsn, n)
+				conn := raw(t, dsn)
+				exec(t, conn, `UPDATE pushes SET due = NULL WHERE due IS NOT NULL`) // nobody else is to be woken
+				exec(t, conn, `VACUUM ANALYZE pushes`)
+			}
+			return err
+		},
+	})
 }
