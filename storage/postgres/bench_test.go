@@ -68,8 +68,8 @@ func BenchmarkFloor(b *testing.B) {
 	})
 }
 
-// BenchmarkFanOut queues one command for 10 000 enrollments, beside a bare INSERT
-// … SELECT of the same rows.
+// BenchmarkFanOut queues one command for 10 000 enrollments, and asks for a push
+// for each, beside a bare INSERT … SELECT of the same commands that asks for none.
 func BenchmarkFanOut(b *testing.B) {
 	const devices = 10_000
 	dsn, err := at(b.Context(), durable(b).DSN(), b.TempDir())
@@ -92,9 +92,14 @@ func BenchmarkFanOut(b *testing.B) {
 			require.NoError(b, err)
 		}
 	}
-	bare := func() {
+	bare := func(commands []mdm.Command) {
+		ids, uuids, payloads := make([]string, devices), make([]string, devices), make([][]byte, devices)
+		for i, c := range commands {
+			ids[i], uuids[i], payloads[i] = c.EnrollmentID, "bare"+c.UUID, append(c.Payload, make([]byte, 37)...)
+		}
 		_, err := conn.Exec(b.Context(), `INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
-			SELECT seq, $1 || seq, 'DeviceInformation', 'Queued', 1, $2, $2, $3 FROM enrollments WHERE state = 'enrolled'`, fmt.Sprint("bare", n), time.Now(), payload)
+			SELECT e.seq, x.uuid, 'DeviceInformation', 'Queued', 1, $3, $3, x.payload FROM unnest($1::text[], $2::text[], $4::bytea[]) x(id, uuid, payload)
+			JOIN enrollments e ON e.id = x.id`, ids, uuids, time.Now(), payloads)
 		require.NoError(b, err)
 	}
 	var enqueued, inserted time.Duration
@@ -115,7 +120,7 @@ func BenchmarkFanOut(b *testing.B) {
 		enqueued += time.Since(begun)
 		finish()
 		begun = time.Now()
-		bare()
+		bare(commands)
 		inserted += time.Since(begun)
 		b.StartTimer()
 	}
