@@ -44,7 +44,7 @@ type Server struct {
 	user    *account
 
 	cmd   *exec.Cmd
-	stdin io.Closer // the server ends when it closes
+	stdin io.WriteCloser // the server ends when it closes
 }
 
 // Start starts a server with an empty database. The error is ErrMissing when
@@ -164,12 +164,15 @@ func (s *Server) as(cmd *exec.Cmd) *exec.Cmd {
 }
 
 // watched runs the server and ends it when nobody holds standard input open any
-// more, that is, at the latest, when the test process is gone.
-const watched = `"$@" </dev/null & server=$!; read -r _; kill -INT "$server" 2>/dev/null; wait "$server"`
+// more, that is, at the latest, when the test process is gone. Then, without the
+// word that end leaves, it also removes the server's directory.
+const watched = `dir=$1; shift; "$@" </dev/null & server=$!
+read -r word; kill -INT "$server" 2>/dev/null; wait "$server"
+[ "$word" = keep ] || rm -rf "$dir"`
 
 // run starts the server and waits until it answers.
 func (s *Server) run(ctx context.Context) error {
-	args := []string{"-c", watched, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.sockets(), "-h", ""}
+	args := []string{"-c", watched, "sh", s.dir, filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.sockets(), "-h", ""}
 	settings := map[string]string{"max_connections": "200", "log_checkpoints": "off", "timezone": "UTC"}
 	if s.options.NoSync {
 		settings["fsync"], settings["full_page_writes"], settings["synchronous_commit"] = "off", "off", "off"
@@ -266,6 +269,8 @@ func (s *Server) end() error {
 	if s.cmd == nil {
 		return nil
 	}
+	// Whether this is read does not matter: the directory is removed by Stop too.
+	_, _ = io.WriteString(s.stdin, "keep\n")
 	closeErr := s.stdin.Close()
 	err := s.cmd.Wait()
 	s.cmd = nil

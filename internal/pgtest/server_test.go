@@ -1,13 +1,16 @@
 package pgtest
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -77,4 +80,40 @@ func TestStartLeavesNothingBehind(t *testing.T) {
 	entries, err := os.ReadDir(temp)
 	require.NoError(t, err)
 	require.Empty(t, entries)
+}
+
+// childVariable makes TestKilledTestsLeaveNothingBehind a test that is killed.
+const childVariable = "PGTEST_CHILD"
+
+func TestKilledTestsLeaveNothingBehind(t *testing.T) {
+	if os.Getenv(childVariable) != "" {
+		s := StartTest(t, Options{NoSync: true})
+		pid, err := s.postmaster()
+		require.NoError(t, err)
+		_, err = fmt.Println("server", pid, s.dir)
+		require.NoError(t, err)
+		select {} // until it is killed
+	}
+	if _, err := programs(); err != nil {
+		Missing(t)
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledTestsLeaveNothingBehind$") //nolint:gosec // the test itself
+	child.Env = append(os.Environ(), childVariable+"=1")
+	out, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	var pid int
+	var dir string
+	lines := bufio.NewScanner(out)
+	for dir == "" && lines.Scan() {
+		_, _ = fmt.Sscanf(lines.Text(), "server %d %s", &pid, &dir)
+	}
+	require.DirExists(t, dir)
+	require.NoError(t, child.Process.Kill())
+	_ = child.Wait() // it was killed
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(dir)
+		return os.IsNotExist(err)
+	}, 30*time.Second, 20*time.Millisecond)
+	require.NoDirExists(t, filepath.Join("/proc", strconv.Itoa(pid)))
 }
