@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // The ways that statements name.
@@ -12,11 +11,6 @@ const (
 	DeviceWays  = deviceWays
 	AccountWays = accountWays
 )
-
-// OpenTuned is Open with a last word on how connections are made.
-func OpenTuned(ctx context.Context, o Options, tune func(*pgxpool.Config)) (*Store, error) {
-	return open(ctx, o, tune)
-}
 
 // Scanning are the statements that may read whole tables, by what they are for.
 func Scanning() map[string]string {

@@ -29,9 +29,9 @@ func (l *listener) count(t *testing.T, step func() error) []string {
 // statements are prepared.
 func TestTheHotPathIsOneStatement(t *testing.T) {
 	heard := &listener{statements: map[string]bool{}}
-	s, err := postgres.OpenTuned(t.Context(), options(place(t)), heard.tune)
-	require.NoError(t, err)
-	t.Cleanup(func() { s.Close() })
+	o := options(place(t))
+	o.Tracer = heard
+	s := open(t, o)
 	enrolled(t, s, "a")
 	ctx := t.Context()
 	exchange := func(x mdm.ExchangeStep) func() error {

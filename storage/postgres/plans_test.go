@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/storage/postgres"
@@ -33,8 +32,6 @@ func (l *listener) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 }
 
 func (l *listener) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
-func (l *listener) tune(cfg *pgxpool.Config) { cfg.ConnConfig.Tracer = l }
 
 // crowd fills the database: so many enrollments, each with a ticket, a challenge,
 // an identity, a user, a push, a grant and a command, and as many commands of one

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/enrollkit/enrollkit/internal/pgtest"
 	"github.com/enrollkit/enrollkit/storage/postgres"
@@ -36,22 +35,22 @@ func options(dsn string) postgres.Options {
 	return postgres.Options{DSN: dsn, Connections: 8, Keys: [][]byte{key[:]}, DangerouslyAllowLossyCommits: true}
 }
 
-func openPlace(place string, tune func(*pgxpool.Config)) (*postgres.Store, error) {
+func openPlace(place string, tracer pgx.QueryTracer) (*postgres.Store, error) {
 	ctx := context.Background()
 	dsn, err := at(ctx, os.Getenv(serverVariable), place)
 	if err != nil {
 		return nil, err
 	}
-	return postgres.OpenTuned(ctx, options(dsn), tune)
+	o := options(dsn)
+	o.Tracer = tracer
+	return postgres.Open(ctx, o)
 }
 
-func suite(tune func(*pgxpool.Config)) storagetest.Suite {
-	s := storagetest.Whole(func(place string) (*postgres.Store, error) { return openPlace(place, tune) })
+func suite(tracer pgx.QueryTracer) storagetest.Suite {
+	s := storagetest.Whole(func(place string) (*postgres.Store, error) { return openPlace(place, tracer) })
 	s.Nodes = true
 	return s
 }
-
-func untuned(*pgxpool.Config) {}
 
 // TestMain starts a server for the tests, unless it runs as a child of one.
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -69,7 +68,7 @@ func run(m *testing.M) int {
 			os.Setenv(serverVariable, s.DSN())
 		}
 	}
-	return storagetest.Main(m, suite(untuned))
+	return storagetest.Main(m, suite(nil))
 }
 
 // needServer skips a test when there is no server.
@@ -87,6 +86,6 @@ func needServer(t testing.TB) string {
 func TestConformance(t *testing.T) {
 	needServer(t)
 	heard := &listener{statements: map[string]bool{}}
-	storagetest.Run(t, suite(heard.tune))
+	storagetest.Run(t, suite(heard))
 	t.Run("no statement scans", func(t *testing.T) { checkPlans(t, heard.list()) })
 }

@@ -39,6 +39,9 @@ type Options struct {
 	// before a commit is on its disk (fsync or synchronous_commit off). A loss of
 	// power then takes enrollments and results that were acknowledged.
 	DangerouslyAllowLossyCommits bool
+	// Tracer sees every statement and its values, of which secrets are sealed when
+	// there are Keys. May be nil.
+	Tracer pgx.QueryTracer
 }
 
 // Store is a storage.Store in PostgreSQL. It is safe for concurrent use.
@@ -61,11 +64,6 @@ var _ storage.Store = (*Store)(nil)
 // the database, and are a *storage.SchemaError when it is from a newer version;
 // neither changes anything.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	return open(ctx, o, func(*pgxpool.Config) {})
-}
-
-// open is Open with a last word on how connections are made.
-func open(ctx context.Context, o Options, tune func(*pgxpool.Config)) (*Store, error) {
 	if o.DSN == "" {
 		return nil, errors.New("postgres: open: no DSN")
 	}
@@ -85,7 +83,7 @@ func open(ctx context.Context, o Options, tune func(*pgxpool.Config)) (*Store, e
 	}
 	connections(cfg, o)
 	cfg.AfterConnect = planOnce
-	tune(cfg)
+	cfg.ConnConfig.Tracer = o.Tracer
 	s := &Store{secrets: secrets}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", err)

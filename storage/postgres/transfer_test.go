@@ -9,6 +9,6 @@ import (
 func TestTransfer(t *testing.T) {
 	needServer(t)
 	transfertest.Run(t, transfertest.Adapter{Name: "postgres", Open: func(place string) (transfertest.Store, error) {
-		return openPlace(place, untuned)
+		return openPlace(place, nil)
 	}})
 }
