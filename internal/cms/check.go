@@ -17,6 +17,7 @@ package cms
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // The bounds of every message.
@@ -159,7 +160,7 @@ func Check(b []byte, maxBytes int) error {
 // constructed octet strings (how BER chunks them) as single ones. It is linear
 // in the input times its depth, which Check bounds.
 func toDER(b []byte) ([]byte, error) {
-	out, rest, err := rewrite(b, 0, len(b), 0)
+	out, rest, err := appendDER(make([]byte, 0, len(b)+16), b, 0, len(b), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +170,9 @@ func toDER(b []byte) ([]byte, error) {
 	return out, nil
 }
 
-func rewrite(b []byte, at, limit, depth int) (der []byte, next int, err error) {
+// appendDER rewrites the element at b[at:] at the end of out. next is where the
+// one after it begins.
+func appendDER(out, b []byte, at, limit, depth int) (der []byte, next int, err error) {
 	if depth > maxDepth {
 		return nil, 0, ErrTooLarge
 	}
@@ -178,10 +181,11 @@ func rewrite(b []byte, at, limit, depth int) (der []byte, next int, err error) {
 		return nil, 0, err
 	}
 	if e.tag&0x20 == 0 {
-		return encode(e.tag, b[e.contentStart:e.contentEnd]), e.end, nil
+		out = appendHead(out, e.tag, e.contentEnd-e.contentStart)
+		return append(out, b[e.contentStart:e.contentEnd]...), e.end, nil
 	}
+	begin := len(out)
 	octets := e.tag == 0x24 // a constructed OCTET STRING
-	var content []byte
 	for at = e.contentStart; ; {
 		if e.indefinite && at+2 <= e.contentEnd && b[at] == 0 && b[at+1] == 0 {
 			at += 2
@@ -190,43 +194,45 @@ func rewrite(b []byte, at, limit, depth int) (der []byte, next int, err error) {
 		if !e.indefinite && at == e.contentEnd {
 			break
 		}
-		child, after, err := rewrite(b, at, e.contentEnd, depth+1)
-		if err != nil {
+		child := len(out)
+		if out, at, err = appendDER(out, b, at, e.contentEnd, depth+1); err != nil {
 			return nil, 0, err
 		}
 		if octets {
-			inner, err := header(child, 0, len(child))
+			inner, err := header(out, child, len(out))
 			if err != nil || inner.tag != 0x04 {
 				return nil, 0, malformed("chunk that is no octet string")
 			}
-			child = child[inner.contentStart:inner.contentEnd]
+			out = slices.Delete(out, child, inner.contentStart)
 		}
-		content, at = append(content, child...), after
 	}
 	tag := e.tag
 	if octets {
 		tag = 0x04
 	}
-	return encode(tag, content), at, nil
+	var head [6]byte // is put before the content when its length is known
+	return slices.Insert(out, begin, appendHead(head[:0], tag, len(out)-begin)...), at, nil
 }
 
 // encode writes one TLV of definite length.
 func encode(tag byte, content []byte) []byte {
-	n := len(content)
-	var head []byte
+	return append(appendHead(make([]byte, 0, len(content)+6), tag, len(content)), content...)
+}
+
+// appendHead appends a tag and a definite length of n.
+func appendHead(out []byte, tag byte, n int) []byte {
 	switch {
 	case n < 0x80:
-		head = []byte{tag, byte(n)}
+		return append(out, tag, byte(n))
 	case n < 1<<8:
-		head = []byte{tag, 0x81, byte(n)}
+		return append(out, tag, 0x81, byte(n))
 	case n < 1<<16:
-		head = []byte{tag, 0x82, byte(n >> 8), byte(n)}
+		return append(out, tag, 0x82, byte(n>>8), byte(n))
 	case n < 1<<24:
-		head = []byte{tag, 0x83, byte(n >> 16), byte(n >> 8), byte(n)}
+		return append(out, tag, 0x83, byte(n>>16), byte(n>>8), byte(n))
 	default:
-		head = []byte{tag, 0x84, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+		return append(out, tag, 0x84, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 	}
-	return append(head, content...)
 }
 
 // children lists the elements in the content of the DER element b, or false
