@@ -125,7 +125,8 @@
 // Nothing goes by itself that somebody might ask for. A store that is a [Pruner]
 // forgets, when it is told to, what was over before a time: final commands,
 // expired attempts and sessions, grants of which nothing is in force, tickets that
-// led nowhere. What remains works on as if nothing had happened.
+// led nowhere. What remains works on as if nothing had happened. A server runs a
+// [Retention] that tells it.
 //
 // # State
 //

@@ -36,3 +36,27 @@ func ExampleStore() {
 	// 09:00:00 7KQ2M9X0 u1 issued
 	// 09:01:00 7KQ2M9X1 u2 issued
 }
+
+// What is over goes after a while, a server's loop sees to it. Here is one turn
+// of it, eight days later.
+func ExampleRetention() {
+	ctx := context.Background()
+	store := memory.New()
+	now := time.Date(2026, time.November, 24, 9, 0, 0, 0, time.UTC)
+	// Somebody opens the sign-in page and goes away.
+	if err := store.OpenState(ctx, sha256.Sum256([]byte("a state")), now.Add(10*time.Minute)); err != nil {
+		panic(err)
+	}
+	retention := storage.Retention{Store: store, Now: func() time.Time { return now }}
+	for range 2 {
+		n, err := retention.Prune(ctx) // Run(ctx) does so at the start and every hour
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(now.Format(time.DateOnly), n)
+		now = now.AddDate(0, 0, 8)
+	}
+	// Output:
+	// 2026-11-24 0
+	// 2026-12-02 1
+}

@@ -6,14 +6,7 @@ import (
 )
 
 // Pruner is a store that forgets what nobody needs any more. Every adapter of
-// this module is one. A server calls it now and then, until it returns 0:
-//
-//	for {
-//		n, err := store.Prune(ctx, time.Now().AddDate(0, -3, 0), 1000)
-//		if err != nil || n == 0 {
-//			return err
-//		}
-//	}
+// this module is one. [Retention] calls it.
 type Pruner interface {
 	// Prune forgets at most limit records, with what belongs to them, and returns
 	// how many those were; 0 means that nothing is left to forget. A call is one

@@ -1,0 +1,125 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// The defaults of a Retention, and its bounds.
+const (
+	// DefaultKeep is a week: whoever asks what came of a command asks within
+	// days, and what a stranger left by opening the sign-in page is gone soon.
+	DefaultKeep  = 7 * 24 * time.Hour
+	DefaultEvery = time.Hour
+	// MinKeep is the shortest Keep. It is longer than a ticket lives by the
+	// default clocks of package enroll, and than clocks of nodes are apart.
+	MinKeep = time.Hour
+)
+
+// batch is how many records go in one step: devices that come meanwhile hardly
+// notice it.
+const batch = 500
+
+// Retention prunes a store at the start and then every so often, of all that
+// [Pruner] names. Store is needed.
+//
+//	go func() { failed <- storage.Retention{Store: store}.Run(ctx) }()
+//
+// Any number may run on one store, in any number of processes: what one takes
+// the others leave alone.
+type Retention struct {
+	Store Pruner
+	// Keep is for how long a record stays after it is over: at least MinKeep, by
+	// default DefaultKeep. A ticket goes by when it was issued, so Keep must also
+	// be longer than enroll.Config.Clocks together. The CommandUUID of a command
+	// that went is new again, so it must be longer than whoever queues commands
+	// repeats one.
+	Keep time.Duration
+	// Every is the time from one turn to the next, by default DefaultEvery.
+	Every time.Duration
+	// Logger is told how much went, and of turns that failed; nil discards.
+	Logger *slog.Logger
+	// Now defaults to time.Now.
+	Now func() time.Time
+}
+
+// Run prunes until ctx ends, and returns nil then. A turn that fails is logged,
+// and the next one takes up what it left. An error means that the Retention is
+// not good, as it is for Prune.
+func (r Retention) Run(ctx context.Context) error {
+	r, err := r.complete()
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(r.Every)
+	defer tick.Stop()
+	for {
+		n, err := r.turn(ctx)
+		if n > 0 {
+			r.Logger.InfoContext(ctx, "pruned", "records", n)
+		}
+		if err != nil && ctx.Err() == nil {
+			r.Logger.ErrorContext(ctx, "pruning failed, and is tried again", "error", err, "after", r.Every)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Prune is one turn, for who has a schedule of their own: it forgets all that was
+// over before Keep ago, in steps of a few hundred records. It returns how many
+// records went, also when there is an error.
+func (r Retention) Prune(ctx context.Context) (n int, err error) {
+	if r, err = r.complete(); err != nil {
+		return 0, err
+	}
+	return r.turn(ctx)
+}
+
+// turn goes by one time, so that it comes to an end whatever ends meanwhile.
+func (r Retention) turn(ctx context.Context) (sum int, err error) {
+	before := r.Now().Add(-r.Keep)
+	for {
+		n, err := r.Store.Prune(ctx, before, batch)
+		sum += n
+		if err != nil {
+			return sum, fmt.Errorf("storage: prune: %w", err)
+		}
+		if n == 0 {
+			return sum, nil
+		}
+	}
+}
+
+// complete judges the fields and sets those that are left out.
+func (r Retention) complete() (Retention, error) {
+	if r.Keep == 0 {
+		r.Keep = DefaultKeep
+	}
+	if r.Every == 0 {
+		r.Every = DefaultEvery
+	}
+	if r.Logger == nil {
+		r.Logger = slog.New(slog.DiscardHandler)
+	}
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	var bad []error
+	if r.Store == nil {
+		bad = append(bad, errors.New("storage: retention: no Store"))
+	}
+	if r.Keep < MinKeep {
+		bad = append(bad, fmt.Errorf("storage: retention: Keep is %v, and at least %v", r.Keep, MinKeep))
+	}
+	if r.Every < 0 {
+		bad = append(bad, errors.New("storage: retention: Every is negative"))
+	}
+	return r, errors.Join(bad...)
+}

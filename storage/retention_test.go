@@ -1,0 +1,191 @@
+package storage_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/sso"
+	"github.com/enrollkit/enrollkit/storage"
+	"github.com/enrollkit/enrollkit/storage/memory"
+)
+
+// heap is a Pruner with so many records that are over.
+type heap struct {
+	left  int
+	fails []error // of the next calls, nil for one that does not
+	calls []call
+}
+
+type call struct {
+	at, before time.Time
+	went       int
+}
+
+// Prune implements storage.Pruner.
+func (h *heap) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if len(h.fails) > 0 {
+		err := h.fails[0]
+		h.fails = h.fails[1:]
+		if err != nil {
+			h.calls = append(h.calls, call{time.Now(), before, 0})
+			return 0, err
+		}
+	}
+	n := min(h.left, limit)
+	h.left -= n
+	h.calls = append(h.calls, call{time.Now(), before, n})
+	return n, nil
+}
+
+// turns tells the calls by their minutes since a time: when, before when, and how
+// much went.
+func (h *heap) turns(since time.Time) (list [][3]int) {
+	for _, c := range h.calls {
+		list = append(list, [3]int{int(c.at.Sub(since).Minutes()), int(c.before.Sub(since).Minutes()), c.went})
+	}
+	return list
+}
+
+func TestRetention(t *testing.T) {
+	const week = 7 * 24 * 60
+	away := errors.New("the database is away")
+	for name, c := range map[string]struct {
+		heap      heap
+		retention storage.Retention
+		runs      time.Duration
+		want      [][3]int
+		says      []string // in the log, once each
+	}{
+		"nothing is over": {
+			runs: 150 * time.Minute,
+			want: [][3]int{{0, -week, 0}, {60, 60 - week, 0}, {120, 120 - week, 0}},
+		},
+		"batches until nothing is left": {
+			heap: heap{left: 1200}, runs: time.Minute,
+			want: [][3]int{{0, -week, 500}, {0, -week, 500}, {0, -week, 200}, {0, -week, 0}},
+			says: []string{"records=1200"},
+		},
+		"periods": {
+			heap: heap{left: 1}, retention: storage.Retention{Keep: 90 * time.Minute, Every: 7 * time.Minute}, runs: 8 * time.Minute,
+			want: [][3]int{{0, -90, 1}, {0, -90, 0}, {7, -83, 0}},
+			says: []string{"records=1"},
+		},
+		"another clock": {
+			retention: storage.Retention{Now: func() time.Time { return time.Now().Add(week * time.Minute) }}, runs: time.Minute,
+			want: [][3]int{{0, 0, 0}},
+		},
+		"an error is for the next turn": {
+			heap: heap{left: 3, fails: []error{away}}, runs: 61 * time.Minute,
+			want: [][3]int{{0, -week, 0}, {60, 60 - week, 3}, {60, 60 - week, 0}},
+			says: []string{"the database is away", "records=3"},
+		},
+		"an error in the middle": {
+			heap: heap{left: 501, fails: []error{nil, away}}, runs: 61 * time.Minute,
+			want: [][3]int{{0, -week, 500}, {0, -week, 0}, {60, 60 - week, 1}, {60, 60 - week, 0}},
+			says: []string{"records=500", "the database is away", "records=1\n"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				began := time.Now()
+				c.retention.Store, c.retention.Logger = &c.heap, slog.New(slog.NewTextHandler(&log, nil))
+				ctx, cancel := context.WithTimeout(t.Context(), c.runs)
+				defer cancel()
+				require.NoError(t, c.retention.Run(ctx))
+				require.Equal(t, c.runs, time.Since(began), "it ends with its context")
+				require.Equal(t, c.want, c.heap.turns(began))
+				for _, s := range c.says {
+					require.Equal(t, 1, strings.Count(log.String(), s), "%s: %s", s, log.String())
+				}
+				require.Equal(t, len(c.says), strings.Count(log.String(), "\n"), log.String())
+			})
+		})
+	}
+}
+
+// A stop in the middle of a turn is no failure.
+func TestRetentionStops(t *testing.T) {
+	var log bytes.Buffer
+	ctx, cancel := context.WithCancel(t.Context())
+	endless := prunes(func(context.Context) (int, error) {
+		cancel()
+		return 500, ctx.Err()
+	})
+	require.NoError(t, storage.Retention{Store: endless, Logger: slog.New(slog.NewTextHandler(&log, nil))}.Run(ctx))
+	require.NotContains(t, log.String(), "failed")
+}
+
+// prunes is a Pruner.
+type prunes func(context.Context) (int, error)
+
+// Prune implements storage.Pruner.
+func (p prunes) Prune(ctx context.Context, _ time.Time, _ int) (int, error) { return p(ctx) }
+
+func TestRetentionRefuses(t *testing.T) {
+	store := memory.New()
+	for name, c := range map[string]struct {
+		retention storage.Retention
+		want      []string
+	}{
+		"nothing":           {storage.Retention{}, []string{"no Store"}},
+		"a short Keep":      {storage.Retention{Store: store, Keep: storage.MinKeep - 1}, []string{"Keep is 59m59.999999999s, and at least 1h0m0s"}},
+		"a negative Keep":   {storage.Retention{Store: store, Keep: -time.Hour}, []string{"Keep"}},
+		"a negative Every":  {storage.Retention{Store: store, Every: -1}, []string{"Every is negative"}},
+		"all at once":       {storage.Retention{Keep: 1, Every: -1}, []string{"no Store", "Keep", "Every"}},
+		"the shortest Keep": {storage.Retention{Store: store, Keep: storage.MinKeep}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := c.retention.Prune(t.Context())
+			if c.want == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.Len(t, strings.Split(err.Error(), "\n"), len(c.want))
+			for _, part := range c.want {
+				require.ErrorContains(t, err, part)
+			}
+			require.Equal(t, err, c.retention.Run(t.Context()), "Run ends at once, and says the same")
+		})
+	}
+}
+
+// Several of them on a store take each record once.
+func TestRetentionsSideBySide(t *testing.T) {
+	store := memory.New()
+	const attempts, several = 2600, 4
+	over := time.Now().Add(-8 * 24 * time.Hour)
+	for i := range attempts {
+		require.NoError(t, store.OpenState(t.Context(), [32]byte{byte(i), byte(i >> 8)}, over))
+	}
+	open := [32]byte{1, 2, 3}
+	require.NoError(t, store.OpenState(t.Context(), open, time.Now().Add(time.Minute)))
+	went := make(chan int, several)
+	for range several {
+		go func() {
+			n, err := storage.Retention{Store: store}.Prune(t.Context())
+			if err != nil {
+				n = -attempts
+			}
+			went <- n
+		}()
+	}
+	sum := 0
+	for range several {
+		sum += <-went
+	}
+	require.Equal(t, attempts, sum)
+	require.ErrorIs(t, store.ConsumeState(t.Context(), [32]byte{}, over.Add(-time.Hour)), sso.ErrStateUsed)
+	require.NoError(t, store.ConsumeState(t.Context(), open, time.Now()))
+}
