@@ -170,6 +170,16 @@ func connect(cfg *mysql.Config, o Options, trace tracer) (*sql.DB, error) {
 	}}), nil
 }
 
+// Ping sends the database a statement and waits for the answer, for readiness. An
+// error means that steps fail too.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	if err := s.db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+		return fmt.Errorf("mysql: ping: %w", err)
+	}
+	return nil
+}
+
 // Close closes the connections once the steps that have begun are over. Calls
 // that come later fail.
 func (s *Store) Close() error {

@@ -79,7 +79,9 @@ func TestAServerThatCrashes(t *testing.T) {
 		require.ErrorContains(t, err, "mysql: ", "while the server is down")
 		_, err = s.Ticket(t.Context(), "before0-0")
 		require.ErrorContains(t, err, "mysql: ", "while the server is down")
+		require.ErrorContains(t, s.Ping(t.Context()), "mysql: ping: ")
 		require.NoError(t, own.Restart(t.Context()))
+		require.NoError(t, s.Ping(t.Context()))
 	}
 	// A step whose connection broke at its commit may have happened.
 	there(t, s, kept, true)

@@ -150,6 +150,15 @@ func (s *Store) checkServer(ctx context.Context, o Options) error {
 	return nil
 }
 
+// Ping sends the database a statement and waits for the answer, for readiness. An
+// error means that steps fail too.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("postgres: ping: %w", err)
+	}
+	return nil
+}
+
 // Close waits for the steps that have begun and closes the connections. Calls
 // that come later fail.
 func (s *Store) Close() error {

@@ -71,6 +71,7 @@ func steps(ctx context.Context, s *postgres.Store) map[string]func() error {
 		"TokenTicket":  func() error { _, err := s.TokenTicket(ctx, [32]byte{1}, began); return err },
 		"RevokeTokens": func() error { return s.RevokeTokens(ctx, "E-a") },
 		"State":        func() error { _, err := s.State(ctx); return err },
+		"Ping":         func() error { return s.Ping(ctx) },
 		"Prune":        func() error { _, err := s.Prune(ctx, began, 9); return err },
 		"Reseal":       func() error { _, err := s.Reseal(ctx, 9); return err },
 	}
@@ -88,6 +89,7 @@ func TestAServerThatIsGone(t *testing.T) {
 		ours(t, step(), name)
 	}
 	require.NoError(t, server.Restart(t.Context()))
+	require.NoError(t, s.Ping(t.Context()))
 	after, err := s.State(t.Context())
 	require.NoError(t, err, "the store does not heal")
 	require.Equal(t, before, after)

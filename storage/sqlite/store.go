@@ -104,7 +104,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	return &Store{readers: &pool{db: read, statements: map[string]*sql.Stmt{}}, writer: w}, nil
+	return &Store{readers: &pool{db: read, statements: map[string]statement{}}, writer: w}, nil
 }
 
 func connect(path string, o Options, connections int, more string) (*sql.DB, error) {
@@ -122,6 +122,15 @@ func connect(path string, o Options, connections int, more string) (*sql.DB, err
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	return db, nil
+}
+
+// Ping reads from the file, for readiness. An error means that steps fail too.
+func (s *Store) Ping(ctx context.Context) error {
+	var version int64
+	if err := s.readers.db.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version); err != nil {
+		return fmt.Errorf("sqlite: ping: %w", err)
+	}
+	return nil
 }
 
 // Close waits for the steps that have begun and closes the file. Calls that
