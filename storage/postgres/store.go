@@ -153,10 +153,12 @@ func (s *Store) checkServer(ctx context.Context, o Options) error {
 // Ping sends the database a statement and waits for the answer, for readiness. An
 // error means that steps fail too.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("postgres: ping: %w", err)
-	}
-	return nil
+	return again(ctx, func() error {
+		if err := s.pool.Ping(ctx); err != nil {
+			return fmt.Errorf("postgres: ping: %w", err)
+		}
+		return nil
+	})
 }
 
 // Close waits for the steps that have begun and closes the connections. Calls
