@@ -1,13 +1,18 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/enrollkit/enrollkit/storage"
 )
 
 // config are the settings, by their names in the file. Names of files are
@@ -32,16 +37,17 @@ type config struct {
 	// everybody, those in a directory below it for the group of that name.
 	Policies string `json:"policies"`
 
-	Database         databaseConfig `json:"database"`
-	TLS              pairConfig     `json:"tls"`
-	Proxy            proxyConfig    `json:"proxy"`
-	SignIn           signInConfig   `json:"sign_in"`
-	Signing          pairConfig     `json:"signing"`
-	Devices          devicesConfig  `json:"devices"`
-	Push             pushConfig     `json:"push"`
-	Account          accountConfig  `json:"account"`
-	DeviceEnrollment deviceConfig   `json:"device_enrollment"`
-	Stop             stopConfig     `json:"stop"`
+	Database         databaseConfig  `json:"database"`
+	TLS              pairConfig      `json:"tls"`
+	Proxy            proxyConfig     `json:"proxy"`
+	SignIn           signInConfig    `json:"sign_in"`
+	Signing          pairConfig      `json:"signing"`
+	Devices          devicesConfig   `json:"devices"`
+	Push             pushConfig      `json:"push"`
+	Account          accountConfig   `json:"account"`
+	DeviceEnrollment deviceConfig    `json:"device_enrollment"`
+	Retention        retentionConfig `json:"retention"`
+	Stop             stopConfig      `json:"stop"`
 
 	dir string
 }
@@ -124,6 +130,14 @@ type deviceConfig struct {
 	Families []string `json:"families"`
 }
 
+// retentionConfig is for how long the database remembers what is over: finished
+// commands, expired sign-ins, sessions and tickets.
+type retentionConfig struct {
+	Keep duration `json:"keep"`
+	// Every is the time from one pruning to the next, on each node.
+	Every duration `json:"every"`
+}
+
 type stopConfig struct {
 	// Delay is for how long readiness says no, and all else goes on, before the
 	// listener closes: until the load balancer has noticed.
@@ -135,8 +149,16 @@ type stopConfig struct {
 // duration is a time.Duration, written "20s".
 type duration time.Duration
 
-// MarshalText implements encoding.TextMarshaler.
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+// MarshalText implements encoding.TextMarshaler: an hour is "1h" and not "1h0m0s".
+func (d duration) MarshalText() ([]byte, error) {
+	text := time.Duration(d).String()
+	for _, nothing := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, nothing) {
+			text = text[:len(text)-2]
+		}
+	}
+	return []byte(text), nil
+}
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *duration) UnmarshalText(text []byte) error {
@@ -148,9 +170,10 @@ func (d *duration) UnmarshalText(text []byte) error {
 func defaults() config {
 	return config{
 		Listen: ":8443", Admin: "127.0.0.1:9443", LogLevel: "info",
-		SignIn:  signInConfig{Preset: "generic"},
-		Account: accountConfig{Method: "apple-as-web"},
-		Stop:    stopConfig{Limit: duration(20 * time.Second)},
+		SignIn:    signInConfig{Preset: "generic"},
+		Account:   accountConfig{Method: "apple-as-web"},
+		Retention: retentionConfig{Keep: duration(storage.DefaultKeep), Every: duration(storage.DefaultEvery)},
+		Stop:      stopConfig{Limit: duration(20 * time.Second)},
 	}
 }
 
@@ -214,6 +237,12 @@ func (c *config) judgeNumbers(f *faults) {
 		if s.value < 0 {
 			f.add(s.name, errNegative)
 		}
+	}
+	if c.Retention.Keep < duration(storage.MinKeep) {
+		f.add("retention.keep", fmt.Errorf("is under %v: sign-ins and tickets may not be over", storage.MinKeep))
+	}
+	if c.Retention.Every <= 0 {
+		f.add("retention.every", errors.New("must be positive"))
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/storage"
 )
 
 // company writes the files of a trial without starting anything, and returns
@@ -83,6 +86,9 @@ func TestMistakes(t *testing.T) {
 		"a header without a proxy": {func(c *config) { c.Proxy.ClientCertificateHeader = "X" }, []string{"proxy.client_certificate_header:"}},
 		"numbers": {func(c *config) { c.Database.Connections, c.Devices.Limit, c.Stop.Delay, c.Push.Lease = -1, -1, -1, -1 }, []string{
 			"database.connections: is negative", "devices.limit: is negative", "push.lease: is negative", "stop.delay: is negative",
+		}},
+		"retention": {func(c *config) { c.Retention = retentionConfig{Keep: duration(59 * time.Minute)} }, []string{
+			"retention.keep: is under 1h0m0s", "retention.every: must be positive",
 		}},
 		"mistakes of several parts": {func(c *config) {
 			c.Organization, c.Policies, c.Account.Method, c.Devices.RA = "", "bad-policies", "kerberos", c.Signing
@@ -177,7 +183,7 @@ func TestEnvironment(t *testing.T) {
 	require.NoError(t, c.readEnvironment([]string{
 		"PATH=/bin", "ENROLLKIT_SERVER_BASE_URL=https://mdm.example.com", "ENROLLKIT_SERVER_DATABASE_DSN=postgres:///a?b=c",
 		"ENROLLKIT_SERVER_DATABASE_KEYS=new.key, old.key", "ENROLLKIT_SERVER_SIGN_IN_REQUIRE_MFA=true", "ENROLLKIT_SERVER_STOP_LIMIT=7s",
-		"ENROLLKIT_SERVER_DEVICES_LIMIT=3", "ENROLLKIT_SERVER_PUSH_CERTIFICATE=p.pem",
+		"ENROLLKIT_SERVER_DEVICES_LIMIT=3", "ENROLLKIT_SERVER_PUSH_CERTIFICATE=p.pem", "ENROLLKIT_SERVER_RETENTION_KEEP=720h",
 	}))
 	require.Equal(t, "https://mdm.example.com", c.BaseURL)
 	require.Equal(t, "postgres:///a?b=c", c.Database.DSN)
@@ -185,6 +191,8 @@ func TestEnvironment(t *testing.T) {
 	require.True(t, c.SignIn.RequireMFA)
 	require.EqualValues(t, 7e9, c.Stop.Limit)
 	require.Equal(t, 3, c.Devices.Limit)
+	require.EqualValues(t, 720*time.Hour, c.Retention.Keep)
+	require.EqualValues(t, storage.DefaultEvery, c.Retention.Every, "what nobody set")
 	require.Equal(t, "p.pem", c.Push.Certificate)
 
 	err := c.readEnvironment([]string{
@@ -203,6 +211,19 @@ func TestSettingsRoundTrip(t *testing.T) {
 	b, err := json.Marshal(read)
 	require.NoError(t, err)
 	require.NotContains(t, string(b), w.dir, "files are named beside it")
+}
+
+func TestDuration(t *testing.T) {
+	for text, d := range map[string]time.Duration{
+		"168h": 168 * time.Hour, "1h30m": 90 * time.Minute, "1h0m5s": time.Hour + 5*time.Second, "1m": time.Minute, "10s": 10 * time.Second, "0s": 0, "1.5s": 1500 * time.Millisecond,
+	} {
+		b, err := duration(d).MarshalText()
+		require.NoError(t, err)
+		require.Equal(t, text, string(b))
+		var back duration
+		require.NoError(t, back.UnmarshalText(b))
+		require.EqualValues(t, d, back)
+	}
 }
 
 // The program says all that is wrong, and starts nothing.

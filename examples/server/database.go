@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/enrollkit/enrollkit/enroll"
 	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/postgres"
 )
@@ -22,11 +20,11 @@ const (
 // database is the store, from the moment on at which it is open: the other parts
 // are made before that, so that a mistake in them is told before anything is
 // touched, and together with the others. Nobody uses them earlier.
-type database struct{ storage.Store }
+type database struct{ *postgres.Store }
 
 // open opens the database. One that cannot be reached is tried again until ctx
 // ends: the node is alive meanwhile, and not ready.
-func (d *database) open(ctx context.Context, o postgres.Options, log *slog.Logger) (*postgres.Store, error) {
+func (d *database) open(ctx context.Context, o postgres.Options, log *slog.Logger) error {
 	tick := time.NewTicker(openAgain)
 	defer tick.Stop()
 	for {
@@ -35,15 +33,15 @@ func (d *database) open(ctx context.Context, o postgres.Options, log *slog.Logge
 		cancel()
 		if err == nil {
 			d.Store = store
-			return store, nil
+			return nil
 		}
 		if hopeless(err) || ctx.Err() != nil {
-			return nil, err
+			return err
 		}
 		log.Error("the database cannot be opened, trying again", "error", err)
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return err
 		case <-tick.C:
 		}
 	}
@@ -54,13 +52,4 @@ func (d *database) open(ctx context.Context, o postgres.Options, log *slog.Logge
 func hopeless(err error) bool {
 	var schema *storage.SchemaError
 	return errors.Is(err, storage.ErrKey) || errors.As(err, &schema)
-}
-
-// ping asks the database for what it does not have.
-func ping(ctx context.Context, sessions enroll.SessionStore) error {
-	_, err := sessions.Session(ctx, [32]byte{}, time.Now())
-	if err == nil || errors.Is(err, enroll.ErrNoSession) {
-		return nil
-	}
-	return fmt.Errorf("the database does not answer: %w", err)
 }

@@ -34,6 +34,8 @@ const (
 	trouble = 12 * time.Second
 	// patience is for how long a run may take at all, on a slow machine.
 	patience = 4 * time.Minute
+	// overUUID begins the CommandUUIDs of commands that only pruning is to find.
+	overUUID = "over-"
 )
 
 // Three nodes on one PostgreSQL, behind a proxy that loses and doubles; nodes are
@@ -69,6 +71,7 @@ type fleet struct {
 	server *mdm.Server
 	owners []*owner
 	kills  int
+	over   int // calls of leaveOver
 }
 
 func newFleet(t *testing.T, seed uint64) *fleet {
@@ -81,6 +84,8 @@ func newFleet(t *testing.T, seed uint64) *fleet {
 	f.trial = newTrial(t, dsn, "https://"+listener.Addr().String(), func(c *config) {
 		c.TLS, c.Proxy = pairConfig{}, proxyConfig{Trusted: []string{"127.0.0.1/32"}}
 		c.LogLevel = "warn"
+		// Nodes prune all the time, and nothing that is counted is over for so long.
+		c.Retention = retentionConfig{Keep: duration(time.Hour), Every: duration(50 * time.Millisecond)}
 	})
 	f.writePolicies()
 	for range fleetNodes {
@@ -167,6 +172,29 @@ func (f *fleet) finals() map[string]int {
 	return counts
 }
 
+// leaveOver leaves in the database what is over for long: abandoned sign-ins, and
+// of each enrolled phone commands that it has executed.
+func (f *fleet) leaveOver() {
+	f.over++
+	f.sql(fmt.Sprintf(`INSERT INTO sso_states (key, expires) SELECT decode(md5('%[1]d-' || i), 'hex'), now() - interval '2 hours' FROM generate_series(1, 2000) i;
+INSERT INTO commands (enrollment, uuid, request_type, status, queued, updated, payload)
+	SELECT e.seq, '%[2]s%[1]d-' || i, 'ProfileList', 'Acknowledged', now() - interval '1 day', now() - interval '1 day', '' FROM enrollments e, generate_series(1, 100) i WHERE e.state = 'enrolled';`, f.over, overUUID))
+}
+
+// awaitPruned returns when none of that is left.
+func (f *fleet) awaitPruned() {
+	f.t.Helper()
+	conn, err := pgx.Connect(f.t.Context(), f.settings.Database.DSN)
+	require.NoError(f.t, err)
+	defer conn.Close(f.t.Context())
+	require.Eventually(f.t, func() bool {
+		var left int
+		require.NoError(f.t, conn.QueryRow(f.t.Context(), `SELECT (SELECT count(*) FROM sso_states WHERE expires < now() - interval '1 hour')
+			+ (SELECT count(*) FROM commands WHERE starts_with(uuid, $1))`, overUUID).Scan(&left))
+		return left == 0
+	}, time.Minute, 50*time.Millisecond, "the nodes do not prune")
+}
+
 // newOwner is one of the people: some phones enroll by a profile and some by an
 // account, some cannot now, some fail at a command.
 func (f *fleet) newOwner(i int) *owner {
@@ -245,6 +273,8 @@ func (f *fleet) run() {
 		t.Error(err)
 	}
 	f.proxy.late.Wait()
+	f.leaveOver()
+	f.awaitPruned()
 
 	state, err := f.store.State(t.Context())
 	require.NoError(t, err)
@@ -257,9 +287,9 @@ func (f *fleet) run() {
 	for _, o := range f.owners {
 		attempts += o.attempts.Load()
 	}
-	t.Logf("%d phones in %d attempts, %d commands, %d results; %d requests and %d answers lost, %d doubled, %d nodes killed",
+	t.Logf("%d phones in %d attempts, %d commands, %d results; %d requests and %d answers lost, %d doubled, %d nodes killed, %d times left over and pruned",
 		fleetPhones, attempts, len(state.Commands), len(f.results),
-		f.proxy.lostRequests.Load(), f.proxy.lostAnswers.Load(), f.proxy.duplicates.Load(), f.kills)
+		f.proxy.lostRequests.Load(), f.proxy.lostAnswers.Load(), f.proxy.duplicates.Load(), f.kills, f.over)
 	require.Positive(t, f.kills)
 	for _, n := range f.nodes {
 		require.Zero(t, n.stop(), "a node that nobody killed went on through everything")
@@ -271,6 +301,7 @@ func (f *fleet) trouble() {
 	begun, crashed := time.Now(), false
 	for time.Since(begun) < trouble {
 		pause(f.between(time.Second, 3*time.Second))
+		f.leaveOver()
 		n := f.nodes[f.n(len(f.nodes))]
 		require.NoError(f.t, n.crash())
 		f.kills++

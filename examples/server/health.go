@@ -44,7 +44,7 @@ func (n *node) pingDatabase(ctx context.Context) error {
 	if !n.opened.Load() {
 		return errors.New("the database is not open yet")
 	}
-	return ping(ctx, n.database)
+	return n.database.Ping(ctx)
 }
 
 // health answers on the admin address:

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/postgres"
 )
 
@@ -21,24 +22,26 @@ func (n *node) serve(ctx context.Context, up func()) (err error) {
 	if n.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.Admin); err != nil {
 		return err
 	}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	stopAdmin := start(n.newServer(n.health()), n.admin, failed)
 	defer func() { err = errors.Join(err, stopAdmin(context.Background())) }()
 	n.warn()
 
-	store, err := n.database.open(ctx, n.options(), n.log)
+	err = n.database.open(ctx, n.options(), n.log)
 	if ctx.Err() != nil {
 		return nil // asked to stop before there was anything to stop
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, n.database.Close()) }()
 	n.opened.Store(true)
 
 	if n.public, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.Listen); err != nil {
 		return err
 	}
+	stopRetention := background(n.retention().Run, failed)
+	defer func() { err = errors.Join(err, stopRetention()) }()
 	stopWorker := background(n.worker.Run, failed)
 	defer func() { err = errors.Join(err, stopWorker()) }()
 	web := n.newServer(n.handler)
@@ -76,6 +79,13 @@ func (n *node) warn() {
 // options are those of the database.
 func (n *node) options() postgres.Options {
 	return postgres.Options{DSN: n.config.Database.DSN, Connections: n.config.Database.Connections, Keys: n.parts.sealKeys}
+}
+
+// retention forgets what is over. Each node runs one, as each runs a worker.
+func (n *node) retention() storage.Retention {
+	return storage.Retention{
+		Store: n.database, Keep: time.Duration(n.config.Retention.Keep), Every: time.Duration(n.config.Retention.Every), Logger: n.log,
+	}
 }
 
 // pause waits.
