@@ -13,6 +13,7 @@ import (
 // enrollment is an enrollment with what only a store needs to know.
 type enrollment struct {
 	mdm.Enrollment
+	order    int // in which they came
 	identity *identity
 	grants   []*grant
 	queue    commands
@@ -93,9 +94,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 	e = known
 	if e == nil {
 		e = &enrollment{}
-		s.enrollments[a.EnrollmentID] = e
-		s.deviceOrder = append(s.deviceOrder, e)
-		s.byUser[i.user] = append(s.byUser[i.user], e)
+		s.append(a.EnrollmentID, i.user, e)
 	} else {
 		e.identity.replaced = true
 		e.identity.ticket.close(e.ID, at)
@@ -114,6 +113,14 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 	t := i.ticket
 	t.State, t.Authenticated, t.EnrollmentID = enroll.TicketAuthenticated, at, e.ID
 	return e.Enrollment, nil
+}
+
+// append puts an enrollment behind all others.
+func (s *Store) append(id, user string, e *enrollment) {
+	e.order = len(s.deviceOrder)
+	s.enrollments[id] = e
+	s.deviceOrder = append(s.deviceOrder, e)
+	s.byUser[user] = append(s.byUser[user], e)
 }
 
 // mayTakeOver judges whether an unbound identity may have an EnrollmentID that
@@ -160,7 +167,7 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 		for _, c := range u.Plan {
 			s.add(e, c)
 		}
-		e.wake.ask(at)
+		s.ask(e, at)
 	}
 	return e.Enrollment, nil
 }

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -30,6 +31,12 @@ type wake struct {
 }
 
 func (w *wake) pending() bool { return w.request > w.settled }
+
+// ask asks for a push of a device.
+func (s *Store) ask(e *enrollment, at time.Time) {
+	e.wake.ask(at)
+	s.asked[e] = true
+}
 
 // ask asks for a push at a time, or before.
 func (w *wake) ask(at time.Time) {
@@ -104,12 +111,17 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	}
 	now = stamp(now)
 	var due []*enrollment
-	for _, e := range s.deviceOrder {
-		if len(e.wake.token) > 0 && e.wake.pending() && !e.wake.due.After(now) && !s.suspended[e.UserID] {
+	for e := range s.asked {
+		switch {
+		case !e.wake.pending():
+			delete(s.asked, e)
+		case len(e.wake.token) > 0 && !e.wake.due.After(now) && !s.suspended[e.UserID]:
 			due = append(due, e)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *enrollment) int { return a.wake.due.Compare(b.wake.due) })
+	slices.SortFunc(due, func(a, b *enrollment) int {
+		return cmp.Or(a.wake.due.Compare(b.wake.due), cmp.Compare(a.order, b.order))
+	})
 	var targets []push.Target
 	for _, e := range due[:min(len(due), max(limit, 0))] {
 		e.wake.due, e.wake.fixed = stamp(now.Add(lease)), true

@@ -55,13 +55,13 @@ func (s *Store) add(e *enrollment, c mdm.Command) bool {
 		UUID: c.UUID, EnrollmentID: e.ID, RequestType: c.RequestType, Payload: bytes.Clone(c.Payload),
 		Status: mdm.CommandQueued, Queued: stamp(c.Queued), Updated: stamp(c.Queued),
 	}}
-	s.append(e, q)
+	s.appendCommand(e, q)
 	e.queue.offer(q)
 	return true
 }
 
-// append puts a command behind all others.
-func (s *Store) append(e *enrollment, q *queued) {
+// appendCommand puts a command behind all others.
+func (s *Store) appendCommand(e *enrollment, q *queued) {
 	if e.queue.byUUID == nil {
 		e.queue.byUUID, e.queue.held = map[string]*queued{}, map[*queued]bool{}
 	}
@@ -85,7 +85,7 @@ func (s *Store) Enqueue(ctx context.Context, list ...mdm.Command) error {
 	for _, c := range list {
 		e := s.enrollments[c.EnrollmentID]
 		if s.add(e, c) {
-			e.wake.ask(stamp(c.Queued))
+			s.ask(e, stamp(c.Queued))
 		}
 	}
 	return nil
@@ -114,7 +114,7 @@ func (s *Store) Exchange(ctx context.Context, x mdm.ExchangeStep) (mdm.Exchanged
 	if c := e.queue.next(at); c != nil {
 		out.Next = c.value()
 	} else if len(e.queue.held) > 0 && x.NotNowRetry > 0 && x.Status != mdm.CommandNotNow {
-		e.wake.ask(stamp(at.Add(x.NotNowRetry)))
+		s.ask(e, stamp(at.Add(x.NotNowRetry)))
 	}
 	return out, nil
 }

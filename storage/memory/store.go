@@ -26,6 +26,7 @@ type Store struct {
 	identities  map[[32]byte]*identity // by the digest of the certificate
 	enrollments map[string]*enrollment // by EnrollmentID
 	deviceOrder []*enrollment
+	asked       map[*enrollment]bool // have a push pending, or had one
 	byUser      map[string][]*enrollment
 	queue       []*queued // of all enrollments
 	suspended   map[string]bool
@@ -50,6 +51,7 @@ func New() *Store {
 		challenges:  map[[32]byte]*challenge{},
 		identities:  map[[32]byte]*identity{},
 		enrollments: map[string]*enrollment{},
+		asked:       map[*enrollment]bool{},
 		byUser:      map[string][]*enrollment{},
 		suspended:   map[string]bool{},
 		codes:       map[[32]byte]*grant{},

@@ -262,9 +262,10 @@ func (s *Store) importEnrollment(r *transfer.Enrollment) (bool, error) {
 		status: r.Push.Status, attempted: r.Push.Attempted,
 	}}
 	i.bound = e
-	s.enrollments[e.ID] = e
-	s.deviceOrder = append(s.deviceOrder, e)
-	s.byUser[e.UserID] = append(s.byUser[e.UserID], e)
+	s.append(e.ID, e.UserID, e)
+	if e.wake.pending() {
+		s.asked[e] = true
+	}
 	return true, nil
 }
 
@@ -320,7 +321,7 @@ func (s *Store) importCommand(r *transfer.Command) (bool, error) {
 		return false, nil
 	}
 	q := &queued{Command: r.Command}
-	s.append(e, q)
+	s.appendCommand(e, q)
 	switch {
 	case q.final():
 	case r.Held:

@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func durable(b *testing.B) *mariadbtest.Server {
 }
 
 // places opens a database on a server for each place.
-func places(b *testing.B, on *mariadbtest.Server, prepare func(dsn string)) storagetest.Suite {
+func places(b testing.TB, on *mariadbtest.Server, prepare func(dsn string)) storagetest.Suite {
 	b.Helper()
 	return suite(func(place string) (*mysql.Store, error) {
 		dsn, err := makeDatabase(on, place)
@@ -110,4 +111,31 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 	b.ReportMetric(float64(inserted.Microseconds())/float64(n)/1000, "ms-bare")
 	b.ReportMetric(float64(enqueued)/float64(inserted), "x-floor")
+}
+
+// sizes asks for the table of TestSizes: go test -run Sizes -v -sizes 1000,100000
+var sizes = flag.String("sizes", "", "compare stores of so many enrollments, such as 1000,100000,1000000")
+
+// TestSizes is a table of what steps cost beside more and fewer enrollments. It
+// takes minutes.
+func TestSizes(t *testing.T) {
+	if *sizes == "" {
+		t.Log("no -sizes")
+		return
+	}
+	list, err := storagetest.ParseSizes(*sizes)
+	require.NoError(t, err)
+	server := mariadbtest.StartTest(t, mariadbtest.Options{Settings: map[string]string{"innodb_buffer_pool_size": "4G"}})
+	storagetest.Sizes(t, places(t, server, func(string) {}), storagetest.SizesOptions{
+		Enrollments: list, Queues: []int{1, 100, 10_000},
+		Fill: func(place string, n int) error {
+			dsn, err := makeDatabase(server, place)
+			if err != nil {
+				return err
+			}
+			fill(t, dsn, n)
+			execute(t, raw(t, dsn), `UPDATE pushes SET due = 9223372036854775807, settled = request`, `ANALYZE TABLE pushes`)
+			return nil
+		},
+	})
 }

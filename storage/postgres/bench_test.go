@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -152,12 +150,8 @@ func TestSizes(t *testing.T) {
 		return
 	}
 	server := pgtest.StartTest(t, pgtest.Options{})
-	var list []int
-	for text := range strings.SplitSeq(*sizes, ",") {
-		n, err := strconv.Atoi(text)
-		require.NoError(t, err)
-		list = append(list, n)
-	}
+	list, err := storagetest.ParseSizes(*sizes)
+	require.NoError(t, err)
 	storagetest.Sizes(t, places(t, server, func(string) {}), storagetest.SizesOptions{
 		Enrollments: list, Queues: []int{1, 100, 10_000},
 		Fill: func(place string, n int) error {

@@ -3,8 +3,6 @@ package sqlite_test
 import (
 	"flag"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,12 +20,8 @@ func TestSizes(t *testing.T) {
 		t.Log("no -sizes")
 		return
 	}
-	var list []int
-	for text := range strings.SplitSeq(*sizes, ",") {
-		n, err := strconv.Atoi(text)
-		require.NoError(t, err)
-		list = append(list, n)
-	}
+	list, err := storagetest.ParseSizes(*sizes)
+	require.NoError(t, err)
 	storagetest.Sizes(t, suite(openPlace), storagetest.SizesOptions{
 		Enrollments: list, Queues: []int{1, 100, 10_000},
 		Fill: func(place string, n int) error {

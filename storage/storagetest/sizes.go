@@ -3,6 +3,7 @@ package storagetest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,27 +22,48 @@ type SizesOptions struct {
 	// Rounds is how often each step is measured. Defaults to 200.
 	Rounds int
 	// Fill gives an open store at a place so many enrollments, users, tickets and
-	// identities, and brings the statistics of the database up to date.
+	// identities, and brings the statistics of the database up to date. Nil: they
+	// are enrolled step by step.
 	Fill func(place string, enrollments int) error
+}
+
+// ParseSizes reads numbers of enrollments with commas between them, as a flag of
+// a test may have them.
+func ParseSizes(text string) ([]int, error) {
+	var list []int
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a number of enrollments", part)
+		}
+		list = append(list, n)
+	}
+	return list, nil
 }
 
 // Sizes measures what connect, TokenUpdate and Authenticate cost with more and
 // fewer enrollments, longer and shorter queues and histories, and logs a table of
 // medians in microseconds. The stores take turns, so that what else the machine
 // does touches all alike. It fails only when a step does: times are to be read.
-func Sizes(t testing.TB, s Suite, o SizesOptions) {
+func Sizes(t testing.TB, suite Suite, o SizesOptions) {
 	t.Helper()
 	if o.Rounds == 0 {
 		o.Rounds = 200
 	}
 	var cases []*sized
 	for _, n := range o.Enrollments {
-		w := &world[Devices]{reporter: t, open: s.Devices, place: t.TempDir(), suite: s}
+		w := &world[Devices]{reporter: t, open: suite.Devices, place: t.TempDir(), suite: suite}
 		t.Cleanup(w.closeAll)
 		w.store = w.node()
-		w.ok(o.Fill(w.place, n), "Fill")
+		s := tell(w)
+		if o.Fill != nil {
+			s.ok(o.Fill(w.place, n), "Fill")
+		}
+		for i := 0; i < n && o.Fill == nil; i++ {
+			s.enrolled(fmt.Sprint("other-", i), fmt.Sprint("user of other-", i), start)
+		}
 		for _, queue := range o.Queues {
-			cases = append(cases, newSized(tell(w), n, queue, o.Rounds))
+			cases = append(cases, newSized(s, n, queue, o.Rounds))
 		}
 	}
 	steps := []struct {
