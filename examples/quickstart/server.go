@@ -20,6 +20,7 @@ import (
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/push"
 	"github.com/enrollkit/enrollkit/push/pushtest"
+	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/sqlite"
 )
 
@@ -63,7 +64,7 @@ func start(ctx context.Context, o options, logger *slog.Logger) (_ *server, err 
 	if s.store, err = sqlite.Open(ctx, filepath.Join(s.dir, "enrollkit.db"), sqlite.Options{}); err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, s.store.Close)
+	s.closers = append(s.closers, s.store.Close, background(s.retention(o.clocks).Run))
 	apns, worker, err := openPushes(s.dir, s.store, s.phones.deliver, s.pushes, logger)
 	if err != nil {
 		return nil, err
@@ -95,6 +96,12 @@ func start(ctx context.Context, o options, logger *slog.Logger) (_ *server, err 
 	web.TLSConfig = config
 	s.serve(listener, web)
 	return s, nil
+}
+
+// retention forgets what is over: finished commands, sign-ins and tickets that led
+// nowhere. No ticket lives as long as it keeps them.
+func (s *server) retention(clocks enroll.Clocks) storage.Retention {
+	return storage.Retention{Store: s.store, Keep: storage.DefaultKeep + clocks.Wait + clocks.Window + clocks.Grace, Logger: s.log}
 }
 
 // web puts the handlers together, as an integrator would: see examples/minimal

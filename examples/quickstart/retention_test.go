@@ -1,0 +1,72 @@
+package main
+
+import (
+	"crypto/x509"
+	"database/sql"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/mdm"
+	"github.com/enrollkit/enrollkit/mdm/command"
+	"github.com/enrollkit/enrollkit/storage"
+)
+
+// What is over goes at the next start, when it has been over for long enough, and
+// devices go on.
+func TestRetention(t *testing.T) {
+	dir := dataDir(t)
+	w := open(t, "-data", dir)
+	p := w.enrolled()
+	n, err := p.Connect(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	stranger := w.do(http.MethodGet, w.server.portal()+"/login", nil, func(r *http.Request) {
+		r.Header.Set("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Mobile/15E148 Safari/604.1")
+	})
+	require.Equal(t, http.StatusSeeOther, stranger.StatusCode)
+	addr := w.server.base.Host
+
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "enrollkit.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	count := func(table string) (n int) {
+		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n))
+		return n
+	}
+	passes := func(d time.Duration) {
+		w.server.close()
+		for _, aged := range []string{"sso_states SET expires = expires - ?", "sessions SET expires = expires - ?", "commands SET updated = updated - ?"} {
+			_, err := db.ExecContext(t.Context(), "UPDATE "+aged, d.Microseconds())
+			require.NoError(t, err)
+		}
+		w = open(t, "-data", dir, "-addr", addr)
+	}
+	require.Equal(t, 2, count("sso_states"))
+	passes(storage.DefaultKeep - time.Hour)
+	// Nobody tells when the turn of the start is over; after one more it is.
+	_, err = w.server.retention(enroll.Clocks{}).Prune(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int{2, 1, 1}, []int{count("sso_states"), count("sessions"), count("commands")}, "they were over for less than a week")
+	passes(5 * time.Hour)
+	require.Eventually(t, func() bool { return count("sso_states")+count("sessions")+count("commands") == 0 }, time.Minute, 20*time.Millisecond)
+	require.Len(t, w.state()["tickets"], 1, "that of the enrollment")
+
+	devices, err := mdm.New(mdm.Config{Store: w.server.store, Identity: x509.NewCertPool(), Topic: w.server.apns.Topic()})
+	require.NoError(t, err)
+	_, err = devices.Enqueue(t.Context(), p.Identity().ID(), command.DeviceInformation{Queries: []string{"OSVersion"}})
+	require.NoError(t, err)
+	n, err = p.Connect(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "the device goes on")
+}
+
+// However long a ticket may wait, it is not forgotten before it is over.
+func TestRetentionWaitsForTickets(t *testing.T) {
+	clocks := enroll.Clocks{Wait: 30 * 24 * time.Hour, Window: time.Minute, Grace: time.Hour}
+	require.Greater(t, (&server{}).retention(clocks).Keep, clocks.Wait+clocks.Window+clocks.Grace)
+}
