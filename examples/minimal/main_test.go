@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql"
 	"encoding/pem"
 	"io"
 	"net"
@@ -25,6 +26,7 @@ import (
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 	"github.com/enrollkit/enrollkit/push/pushtest"
 	"github.com/enrollkit/enrollkit/sso/ssotest"
+	"github.com/enrollkit/enrollkit/storage/sqlite"
 )
 
 // asProgram makes the test binary be the program.
@@ -99,6 +101,12 @@ func TestProgram(t *testing.T) {
 	require.NoError(t, listener.Close())
 	issuer := provider(t)
 
+	// Somebody opened the sign-in page last month, and went away.
+	store, err := sqlite.Open(t.Context(), filepath.Join(dir, "enrollkit.db"), sqlite.Options{})
+	require.NoError(t, err)
+	require.NoError(t, store.OpenState(t.Context(), [32]byte{1}, time.Now().AddDate(0, -1, 0)))
+	require.NoError(t, store.Close())
+
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), asProgram+"=1", "LISTEN="+addr, "BASE_URL=https://"+addr, "DOMAIN=example.com", "OIDC_ISSUER="+issuer, "OIDC_CLIENT=minimal", "OIDC_SECRET=secret")
@@ -146,6 +154,15 @@ func TestProgram(t *testing.T) {
 	_, err = phone.ObtainIdentity(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, phone.Authenticate(t.Context()))
+
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "enrollkit.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { db.Close() })
+	require.Eventually(t, func() bool {
+		n := -1
+		err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM sso_states WHERE expires < 1000000 * unixepoch()").Scan(&n)
+		return err == nil && n == 0
+	}, 30*time.Second, 20*time.Millisecond, "the program does not forget what is over")
 
 	resp, err := (&http.Client{Transport: transport}).Get("https://" + addr + "/elsewhere")
 	require.NoError(t, err)
