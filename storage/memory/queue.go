@@ -2,8 +2,11 @@ package memory
 
 import (
 	"bytes"
-	"container/heap"
+	"cmp"
+	"container/list"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/enrollkit/enrollkit/mdm"
@@ -12,10 +15,8 @@ import (
 // commands is the queue of one enrollment. The next command is found without
 // looking at the others, however many there are.
 type commands struct {
-	byUUID map[string]*queued
-	// waiting has every command that may be sent now, and some that were
-	// answered since and are dropped when they come to the front.
-	waiting waiting
+	byUUID  map[string]*queued
+	waiting list.List // of *queued that may be sent now, in their order
 	// held were answered NotNow in this session.
 	held map[*queued]bool
 	last *queued // was sent last
@@ -24,8 +25,8 @@ type commands struct {
 // queued is a command with its place in the queue.
 type queued struct {
 	mdm.Command
-	order   int
-	waiting bool // is in commands.waiting
+	order int
+	at    *list.Element // of commands.waiting, or nil
 }
 
 func (c *queued) place() int { return c.order }
@@ -56,7 +57,7 @@ func (s *Store) add(e *enrollment, c mdm.Command) bool {
 		Status: mdm.CommandQueued, Queued: stamp(c.Queued), Updated: stamp(c.Queued),
 	}}
 	s.appendCommand(e, q)
-	e.queue.offer(q)
+	q.at = e.queue.waiting.PushBack(q)
 	return true
 }
 
@@ -71,18 +72,18 @@ func (s *Store) appendCommand(e *enrollment, q *queued) {
 }
 
 // Enqueue implements mdm.Store.
-func (s *Store) Enqueue(ctx context.Context, list ...mdm.Command) error {
+func (s *Store) Enqueue(ctx context.Context, added ...mdm.Command) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for _, c := range list {
+	for _, c := range added {
 		if e := s.enrollments[c.EnrollmentID]; e == nil || e.State != mdm.StateEnrolled {
 			return mdm.ErrUnknownEnrollment
 		}
 	}
-	for _, c := range list {
+	for _, c := range added {
 		e := s.enrollments[c.EnrollmentID]
 		if s.add(e, c) {
 			s.ask(e, stamp(c.Queued))
@@ -141,19 +142,20 @@ func (q *commands) report(x mdm.ExchangeStep, at time.Time) *queued {
 		return nil
 	}
 	c.Status, c.Result, c.Updated = x.Status, bytes.Clone(x.Result), at
+	if c.at != nil {
+		q.waiting.Remove(c.at)
+		c.at = nil
+	}
 	return c
 }
 
 // next marks the first command that may be sent now as sent.
 func (q *commands) next(at time.Time) *queued {
-	for len(q.waiting) > 0 && (q.waiting[0].final() || q.held[q.waiting[0]]) {
-		c, _ := heap.Pop(&q.waiting).(*queued)
-		c.waiting = false
-	}
-	if len(q.waiting) == 0 {
+	front := q.waiting.Front()
+	if front == nil {
 		return nil
 	}
-	c := q.waiting[0]
+	c, _ := front.Value.(*queued)
 	if c.Status != mdm.CommandSent {
 		c.Status, c.Updated = mdm.CommandSent, at
 	}
@@ -161,18 +163,20 @@ func (q *commands) next(at time.Time) *queued {
 	return c
 }
 
-// offer lets a command be sent when its turn comes.
-func (q *commands) offer(c *queued) {
-	if !c.waiting {
-		c.waiting = true
-		heap.Push(&q.waiting, c)
-	}
-}
-
-// offerHeld starts a session: what was answered NotNow is offered again.
+// offerHeld starts a session: what was answered NotNow is offered again, each in
+// its place.
 func (q *commands) offerHeld() {
-	for c := range q.held {
-		q.offer(c)
+	held := slices.SortedFunc(maps.Keys(q.held), func(a, b *queued) int { return cmp.Compare(a.order, b.order) })
+	behind := q.waiting.Front()
+	for _, c := range held {
+		for behind != nil && behind.Value.(*queued).order < c.order { //nolint:forcetypeassert // nothing else is put there
+			behind = behind.Next()
+		}
+		if behind == nil {
+			c.at = q.waiting.PushBack(c)
+		} else {
+			c.at = q.waiting.InsertBefore(c, behind)
+		}
 	}
 	clear(q.held)
 }
@@ -183,31 +187,8 @@ func (q *commands) cancel(at time.Time) {
 		if !c.final() {
 			c.Status, c.Updated = mdm.CommandCancelled, at
 		}
-		c.waiting = false
+		c.at = nil
 	}
-	q.waiting = nil
+	q.waiting.Init()
 	clear(q.held)
-}
-
-// waiting is a heap of commands, the one queued first in front.
-type waiting []*queued
-
-func (w waiting) Len() int           { return len(w) }
-func (w waiting) Less(i, j int) bool { return w[i].order < w[j].order }
-func (w waiting) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
-
-// Push implements heap.Interface.
-func (w *waiting) Push(x any) {
-	if c, ok := x.(*queued); ok {
-		*w = append(*w, c)
-	}
-}
-
-// Pop implements heap.Interface.
-func (w *waiting) Pop() any {
-	last := len(*w) - 1
-	c := (*w)[last]
-	(*w)[last] = nil
-	*w = (*w)[:last]
-	return c
 }

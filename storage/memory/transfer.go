@@ -327,8 +327,8 @@ func (s *Store) importCommand(r *transfer.Command) (bool, error) {
 	case r.Held:
 		e.queue.held[q] = true
 	default:
-		e.queue.offer(q)
-		if q.Status == mdm.CommandSent && e.queue.waiting[0] == q {
+		q.at = e.queue.waiting.PushBack(q)
+		if q.Status == mdm.CommandSent && e.queue.waiting.Front() == q.at {
 			e.queue.last = q
 		}
 	}

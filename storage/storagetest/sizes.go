@@ -93,7 +93,7 @@ func Sizes(t testing.TB, suite Suite, o SizesOptions) {
 	for k, c := range cases {
 		fmt.Fprintf(&table, "\n%12d %8d", c.enrollments, c.queue)
 		for i := range steps {
-			fmt.Fprintf(&table, " %8.0f (%.2f)", micros(took[i][k]), micros(took[i][k])/micros(took[i][0]))
+			fmt.Fprintf(&table, " %8.1f (%.2f)", micros(took[i][k]), micros(took[i][k])/micros(took[i][0]))
 		}
 	}
 	t.Log(table.String())
