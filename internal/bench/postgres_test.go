@@ -22,12 +22,10 @@ type statement struct {
 	values []any
 }
 
-func (s *statement) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	s.sql, s.values = data.SQL, slices.Clone(data.Args)
-	return ctx
+func (s *statement) trace(_ context.Context, sql string, values []any) func(error) {
+	s.sql, s.values = sql, slices.Clone(values)
+	return nil
 }
-
-func (*statement) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // replaced are the values with another one in the place of each that is old.
 func (s statement) replaced(old, fresh string) []any {
@@ -47,7 +45,7 @@ func (s statement) replaced(old, fresh string) []any {
 func BenchmarkPostgres(b *testing.B) {
 	server := pgtest.StartTest(b, pgtest.Options{})
 	var last statement
-	store, err := postgres.Open(b.Context(), postgres.Options{DSN: server.DSN(), AllowUnsealed: true, Tracer: &last})
+	store, err := postgres.Open(b.Context(), postgres.Options{DSN: server.DSN(), AllowUnsealed: true, Trace: last.trace})
 	require.NoError(b, err)
 	b.Cleanup(func() { store.Close() })
 	conn, err := pgx.Connect(b.Context(), server.DSN())

@@ -30,7 +30,7 @@ func (l *listener) count(t *testing.T, step func() error) []string {
 func TestTheHotPathIsOneStatement(t *testing.T) {
 	heard := &listener{statements: map[string]bool{}}
 	o := options(place(t))
-	o.Tracer = heard
+	o.Trace = heard.trace
 	s := open(t, o)
 	enrolled(t, s, "a")
 	ctx := t.Context()

@@ -23,15 +23,13 @@ type listener struct {
 	all        []string // in their order
 }
 
-func (l *listener) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+func (l *listener) trace(_ context.Context, statement string, _ []any) func(error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.statements[data.SQL] = true
-	l.all = append(l.all, data.SQL)
-	return ctx
+	l.statements[statement] = true
+	l.all = append(l.all, statement)
+	return nil
 }
-
-func (l *listener) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // crowd fills the database: so many enrollments, each with a ticket, a challenge,
 // an identity, a user, a push, a grant and a command, and as many commands of one

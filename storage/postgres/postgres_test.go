@@ -35,19 +35,22 @@ func options(dsn string) postgres.Options {
 	return postgres.Options{DSN: dsn, Connections: 8, Keys: [][]byte{key[:]}, DangerouslyAllowLossyCommits: true}
 }
 
-func openPlace(place string, tracer pgx.QueryTracer) (*postgres.Store, error) {
+// trace is postgres.Options.Trace.
+type trace = func(ctx context.Context, statement string, values []any) (done func(error))
+
+func openPlace(place string, trace trace) (*postgres.Store, error) {
 	ctx := context.Background()
 	dsn, err := at(ctx, os.Getenv(serverVariable), place)
 	if err != nil {
 		return nil, err
 	}
 	o := options(dsn)
-	o.Tracer = tracer
+	o.Trace = trace
 	return postgres.Open(ctx, o)
 }
 
-func suite(tracer pgx.QueryTracer) storagetest.Suite {
-	s := storagetest.Whole(func(place string) (*postgres.Store, error) { return openPlace(place, tracer) })
+func suite(trace trace) storagetest.Suite {
+	s := storagetest.Whole(func(place string) (*postgres.Store, error) { return openPlace(place, trace) })
 	s.Nodes = true
 	return s
 }
@@ -86,6 +89,6 @@ func needServer(t testing.TB) string {
 func TestConformance(t *testing.T) {
 	needServer(t)
 	heard := &listener{statements: map[string]bool{}}
-	storagetest.Run(t, suite(heard))
+	storagetest.Run(t, suite(heard.trace))
 	t.Run("no statement scans", func(t *testing.T) { checkPlans(t, heard.list()) })
 }

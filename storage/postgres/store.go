@@ -39,9 +39,10 @@ type Options struct {
 	// before a commit is on its disk (fsync or synchronous_commit off). A loss of
 	// power then takes enrollments and results that were acknowledged.
 	DangerouslyAllowLossyCommits bool
-	// Tracer sees every statement and its values, of which secrets are sealed when
-	// there are Keys. May be nil.
-	Tracer pgx.QueryTracer
+	// Trace is called before every statement with its values, of which secrets are
+	// sealed when there are Keys, and what it returns after it, with its error.
+	// Both may be nil. They are called by many goroutines.
+	Trace func(ctx context.Context, statement string, values []any) (done func(error))
 }
 
 // Store is a storage.Store in PostgreSQL. It is safe for concurrent use.
@@ -83,7 +84,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	connections(cfg, o)
 	cfg.AfterConnect = planOnce
-	cfg.ConnConfig.Tracer = o.Tracer
+	if o.Trace != nil {
+		cfg.ConnConfig.Tracer = tracer(o.Trace)
+	}
 	s := &Store{secrets: secrets}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", err)

@@ -1,0 +1,40 @@
+package postgres_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/mdm"
+)
+
+func TestTrace(t *testing.T) {
+	var begun, ended int
+	var failed []error
+	o := options(place(t))
+	o.Trace = func(_ context.Context, statement string, values []any) func(error) {
+		if !strings.Contains(statement, "FROM enrollments") || len(values) != 1 || values[0] != "E-unknown" {
+			return nil
+		}
+		begun++
+		return func(err error) {
+			ended++
+			if err != nil {
+				failed = append(failed, err)
+			}
+		}
+	}
+	s := open(t, o)
+	_, err := s.Enrollment(t.Context(), "E-unknown")
+	require.ErrorIs(t, err, mdm.ErrUnknownEnrollment)
+	require.Equal(t, []int{1, 1}, []int{begun, ended})
+	require.Empty(t, failed, "a row that is not there is no error of the statement")
+
+	exec(t, raw(t, o.DSN), "ALTER TABLE enrollments RENAME TO gone")
+	_, err = s.Enrollment(t.Context(), "E-unknown")
+	require.Error(t, err)
+	require.Equal(t, begun, ended)
+	require.NotEmpty(t, failed)
+}
