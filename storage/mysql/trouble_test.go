@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,8 +12,176 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/internal/mariadbtest"
+	"github.com/enrollkit/enrollkit/internal/troubletest"
 	"github.com/enrollkit/enrollkit/storage/mysql"
 )
+
+// TestTroubles is the list of what may befall a database, while devices ask.
+func TestTroubles(t *testing.T) {
+	troubletest.List{
+		WrongMasterKey:       func(t *testing.T) { databaseOf(t).WrongMasterKey(t) },
+		FullDisk:             fullDisk,
+		ReadOnlyDatabase:     readOnly,
+		DroppedConnection:    droppedConnection,
+		SerializationFailure: serializationFailure,
+		FutureSchema:         func(t *testing.T) { databaseOf(t).FutureSchema(t) },
+	}.Run(t)
+}
+
+// databaseOf is a new database, for who opens it.
+func databaseOf(t *testing.T) troubletest.Database {
+	dsn := newDSN(t)
+	db := raw(t, dsn)
+	return troubletest.Database{
+		Open: func(keys ...[]byte) (troubletest.Store, error) {
+			return mysql.Open(t.Context(), mysql.Options{DSN: dsn, Keys: keys})
+		},
+		Dump: func() []byte { return dump(t, dsn) },
+		Version: func(n int64) {
+			execute(t, db, `DELETE FROM enrollkit_schema WHERE tstamp = '2999-01-01'`)
+			if n > 0 {
+				execute(t, db, fmt.Sprint(`INSERT INTO enrollkit_schema (version_id, is_applied, tstamp) SELECT max(version_id) + `, n, `, 1, '2999-01-01' FROM enrollkit_schema`))
+			}
+		},
+		Rename: func(table, to string) { execute(t, db, `RENAME TABLE `+table+` TO `+to) },
+	}
+}
+
+// fullDisk has a server on a file system without room, which it needs for what
+// is large.
+func fullDisk(t *testing.T) {
+	needServer(t)
+	troubletest.SmallDisk(t, 320<<20, func(t *testing.T, d troubletest.Disk) {
+		own := mariadbtest.StartTest(t, mariadbtest.Options{})
+		dsn, err := makeDatabase(own, t.TempDir())
+		require.NoError(t, err)
+		w := troubletest.New(t, open(t, options(dsn)))
+		free := d.Fill()
+		w.Survives("is full", troubletest.Report)
+		free()
+		w.Heals()
+		require.NoError(t, own.Crash())
+		require.NoError(t, own.Restart(t.Context()))
+		w.Heals()
+	})
+}
+
+func readOnly(t *testing.T) {
+	w := troubletest.New(t, open(t, options(newDSN(t))))
+	admin := raw(t, server.AdminDSN())
+	t.Cleanup(func() {
+		_, err := admin.ExecContext(context.Background(), `SET GLOBAL read_only = 0`)
+		require.NoError(t, err)
+	})
+	execute(t, admin, `SET GLOBAL read_only = 1`)
+	w.Refuses("read-only")
+	execute(t, admin, `SET GLOBAL read_only = 0`)
+	w.Heals()
+}
+
+// waiting waits until statements of a database wait for a row, and returns their
+// connections.
+func waiting(t *testing.T, dsn string) (ids []int64) {
+	t.Helper()
+	admin, name := raw(t, server.AdminDSN()), dsn[len(server.DSN("")):]
+	require.Eventually(t, func() bool {
+		rows, err := admin.QueryContext(t.Context(), `SELECT t.trx_mysql_thread_id FROM information_schema.innodb_trx t
+			JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = ?`, name)
+		if err != nil {
+			return false
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id int64
+			if rows.Scan(&id) == nil {
+				ids = append(ids, id)
+			}
+		}
+		return rows.Err() == nil && len(ids) > 0
+	}, 10*time.Second, 100*time.Millisecond) // the server looks at its table of transactions ten times a second
+	return ids
+}
+
+// holding has a transaction that has the rows of all devices.
+func holding(t *testing.T, dsn string, tables ...string) *sql.Tx {
+	t.Helper()
+	db := raw(t, dsn)
+	db.SetMaxIdleConns(-1)
+	hold, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	for _, table := range tables {
+		var n int
+		require.NoError(t, hold.QueryRowContext(t.Context(), `SELECT count(*) FROM (SELECT 1 FROM `+table+` FOR UPDATE) x`).Scan(&n))
+	}
+	return hold
+}
+
+// droppedConnection kills the connections of steps that wait for a row, and then
+// those that are idle.
+func droppedConnection(t *testing.T) {
+	dsn := newDSN(t)
+	w := troubletest.New(t, open(t, options(dsn)))
+	admin := raw(t, server.AdminDSN())
+	for _, request := range []string{troubletest.TokenUpdate, troubletest.Idle, troubletest.Report, troubletest.CheckOut} {
+		hold := holding(t, dsn, "enrollments", "commands")
+		w.InFlight(request, "connection", func() {
+			for _, id := range waiting(t, dsn) {
+				execute(t, admin, fmt.Sprint(`KILL CONNECTION `, id))
+			}
+		})
+		require.NoError(t, hold.Rollback())
+	}
+	var ids []int64
+	rows, err := admin.QueryContext(t.Context(), `SELECT id FROM information_schema.processlist WHERE user = 'enroll' AND db = ?`, dsn[len(server.DSN("")):])
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		require.NoError(t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	require.NoError(t, rows.Err())
+	require.NotEmpty(t, ids)
+	for _, id := range ids {
+		execute(t, admin, fmt.Sprint(`KILL CONNECTION `, id))
+	}
+	w.Heals()
+}
+
+// serializationFailure is a deadlock and a lock that comes late, of which devices
+// do not learn, and a lock that does not come.
+func serializationFailure(t *testing.T) {
+	dsn := newDSN(t)
+	s := open(t, mysql.Options{DSN: dsn, LockTimeout: time.Second})
+	w := troubletest.New(t, s)
+	deadlocks := func() (n int) {
+		var name string
+		require.NoError(t, raw(t, server.AdminDSN()).QueryRowContext(t.Context(), `SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'`).Scan(&name, &n))
+		return n
+	}
+	before := deadlocks()
+	hold := holding(t, dsn, "commands")
+	// The server gives up the transaction that has changed less.
+	_, err := hold.ExecContext(t.Context(), `INSERT INTO suspended_users (user_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT CONCAT('other', i) FROM n`)
+	require.NoError(t, err)
+	w.Absorbs(troubletest.CheckOut, func() {
+		waiting(t, dsn) // it has the enrollment
+		_, err := hold.ExecContext(t.Context(), `UPDATE enrollments SET contact = contact`)
+		require.NoError(t, err)
+		require.NoError(t, hold.Rollback())
+	})
+	require.Equal(t, before+1, deadlocks())
+
+	hold = holding(t, dsn, "enrollments", "commands")
+	w.Refuses("Lock wait timeout", troubletest.Idle)
+	_, err = s.State(t.Context())
+	require.NoError(t, err, "reading waits for nobody")
+	w.Absorbs(troubletest.Report, func() {
+		waiting(t, dsn)
+		require.NoError(t, hold.Rollback())
+	})
+	w.Heals()
+}
 
 // ownServer starts a server for one test, with a store on it.
 func ownServer(t *testing.T, settings map[string]string, o mysql.Options) (*mariadbtest.Server, *mysql.Store) {
@@ -130,22 +299,6 @@ func TestAConnectionThatBreaks(t *testing.T) {
 	}
 	require.NoError(t, several(t, s, "b", kept), "after the idle connections were killed")
 	there(t, s, kept, false)
-}
-
-func TestAReadOnlyServer(t *testing.T) {
-	own, s := ownServer(t, nil, mysql.Options{})
-	admin := raw(t, own.AdminDSN())
-	require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
-	execute(t, admin, `SET GLOBAL read_only = 1`)
-	for range 3 {
-		require.ErrorContains(t, s.IssueTicket(t.Context(), ticket("t2"), [32]byte{}), "read-only")
-		require.ErrorContains(t, s.Suspend(t.Context(), "u1", true), "read-only")
-	}
-	_, err := s.Ticket(t.Context(), "t1")
-	require.NoError(t, err, "reading")
-	execute(t, admin, `SET GLOBAL read_only = 0`)
-	require.NoError(t, s.IssueTicket(t.Context(), ticket("t3"), [32]byte{}))
-	there(t, s, map[string]bool{"t1": true, "t2": false, "t3": true}, false)
 }
 
 // TestAFullDisk fills the database; what was refused is not there, what was
