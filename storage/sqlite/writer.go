@@ -122,8 +122,17 @@ func (w *writer) lead(own *step) {
 	}
 }
 
-// commit runs the steps of a group in one transaction and sets their errors.
+// commit runs the steps of a group in one transaction and sets their errors. A
+// panic would leave everybody waiting, and the steps that come later too.
 func (w *writer) commit(group []*step) {
+	defer func() {
+		if p := recover(); p != nil {
+			fail(group, fmt.Errorf("sqlite: panic in a transaction: %v\n%s", p, debug.Stack()))
+			if w.conn != nil {
+				w.disconnect()
+			}
+		}
+	}()
 	ctx := context.WithoutCancel(group[0].ctx)
 	if err := w.begin(ctx); err != nil {
 		fail(group, err)
@@ -219,15 +228,18 @@ func (w *writer) prepare(ctx context.Context, query string) (statement, error) {
 	return st, nil
 }
 
-// disconnect gives the connection up. It does not go back to the pool.
+// disconnect gives the connection up, whatever state it is in. It does not go
+// back to the pool.
 func (w *writer) disconnect() {
-	for _, st := range w.statements {
+	conn, statements := w.conn, w.statements
+	w.conn, w.statements = nil, nil
+	defer func() { _ = recover() }() // it may be why the connection goes
+	defer conn.Close()
+	//nolint:errcheck // it returns the error that it is given
+	defer conn.Raw(func(any) error { return driver.ErrBadConn })
+	for _, st := range statements {
 		_ = st.Close() // the connection goes
 	}
-	//nolint:errcheck // it returns the error that it is given
-	w.conn.Raw(func(any) error { return driver.ErrBadConn })
-	_ = w.conn.Close()
-	w.conn = nil
 }
 
 // close waits for the calls that have begun.
