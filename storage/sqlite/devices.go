@@ -17,78 +17,6 @@ func enrollmentFields(e *mdm.Enrollment) []any {
 		&e.OSVersion, &e.BuildVersion, &e.Product, (*when)(&e.Created), (*when)(&e.Enrolled), (*when)(&e.Ended), (*when)(&e.Contact)}
 }
 
-// device is who sends a step.
-type device struct {
-	user       string
-	ticket     int64
-	way        mdm.Way
-	deadline   time.Time
-	enrollment int64 // 0: none is bound
-	state      mdm.EnrollmentState
-	contact    time.Time
-	// waits: a command may be sent now. held: one was answered NotNow in this
-	// session.
-	waits, held bool
-	bearer
-}
-
-// sender is who a step says sent it.
-type sender struct {
-	certificate  [32]byte
-	enrollmentID string
-	device       bool
-	bearer       [32]byte
-	at           time.Time
-}
-
-// device finds the sender of a step, in the order that mdm.Store demands. What
-// was found comes with ErrNotAuthenticated and ErrEnded too.
-func (t *tx) device(from sender) (device, error) {
-	var d device
-	var bound string
-	var suspended bool
-	found, err := t.get(`SELECT i.user_id, i.ticket, i.way, i.deadline, s.user_id IS NOT NULL,
-			ifnull(e.seq, 0), ifnull(e.id, ''), ifnull(e.state, ''), e.contact,
-			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = e.seq AND c.place = 1),
-			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = e.seq AND c.place = 2), `+bearerColumns+`
-		FROM identities i
-		LEFT JOIN enrollments e ON e.seq = i.enrollment
-		LEFT JOIN suspended_users s ON s.user_id = i.user_id
-		LEFT JOIN tokens k ON k.access = ?2
-		LEFT JOIN grants g ON g.seq = k.of_grant
-		WHERE i.digest = ?1 AND i.replaced = 0`, args{from.certificate[:], from.bearer[:]},
-		append([]any{&d.user, &d.ticket, &d.way, (*when)(&d.deadline), &suspended,
-			&d.enrollment, &bound, &d.state, (*when)(&d.contact), &d.waits, &d.held}, bearerFields(&d.bearer)...)...)
-	switch {
-	case err != nil:
-		return device{}, err
-	case !found:
-		return device{}, mdm.ErrUnknownIdentity
-	case suspended:
-		return device{}, mdm.ErrSuspended
-	case from.enrollmentID != "" && from.device != (d.way.Mode() == mdm.ModeDevice):
-		return device{}, mdm.ErrChannel
-	case d.enrollment == 0:
-		return d, mdm.ErrNotAuthenticated
-	case bound != from.enrollmentID:
-		return device{}, mdm.ErrForeignCertificate
-	case d.state == mdm.StateEnded:
-		return d, mdm.ErrEnded
-	case d.way.Account() && (d.bearer.enrollment != d.enrollment || !d.inForce(from.at)):
-		return device{}, mdm.ErrBearer
-	}
-	if !d.way.Account() {
-		d.bearer = bearer{}
-	}
-	return d, nil
-}
-
-// newDay reports whether at is on a later day than the last contact noted.
-func (d device) newDay(at time.Time) bool {
-	const day = 24 * time.Hour
-	return at.Truncate(day).After(d.contact.Truncate(day))
-}
-
 // Authenticate implements mdm.Store.
 func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
 	var e mdm.Enrollment
@@ -98,8 +26,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 			if err := t.use(d.bearer, d.enrollment); err != nil {
 				return err
 			}
-			_, err = t.get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE seq = ?`, args{d.enrollment}, enrollmentFields(&e)...)
-			return err
+			return t.enrollment(d.enrollment, &e)
 		}
 		if !errors.Is(err, mdm.ErrNotAuthenticated) {
 			return err
@@ -133,9 +60,7 @@ func (t *tx) bind(d device, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
 	if taken && (user != d.user || d.ticket < theirs || d.ticket == theirs && spent) {
 		return mdm.ErrForeignCertificate
 	}
-	if !d.way.Account() {
-		d.bearer = bearer{}
-	} else if d.bearer.ticket != d.ticket || !d.inForce(at) {
+	if d.way.Account() && (d.bearer.ticket != d.ticket || !d.inForce(at)) {
 		return mdm.ErrBearer
 	}
 	if a.DeviceLimit > 0 {
@@ -239,6 +164,15 @@ func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) erro
 	return t.closeTicket(ticket, id, at)
 }
 
+// tokenUpdateSQL stores the token of an enrolled sender, and notes the contact if
+// it is the first of the day that began at ?9.
+const tokenUpdateSQL = senderSQL + `UPDATE enrollments SET topic = ?6, token = ?7, magic = ?8, token_stored = ?3,
+		contact = CASE WHEN contact >= ?9 THEN contact ELSE ?3 END,
+		push_due = CASE WHEN push_due IS NOT NULL AND token IS NULL THEN ?3 ELSE push_due END,
+		push_fixed = CASE WHEN token IS NULL THEN 0 ELSE push_fixed END,
+		push_attempt = CASE WHEN token IS NULL THEN 0 ELSE push_attempt END
+	WHERE seq = (SELECT enrollment FROM admitted) AND state = 'enrolled' RETURNING ` + enrollmentColumns
+
 // TokenUpdate implements mdm.Store.
 func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enrollment, error) {
 	token, err := s.writer.secrets.Seal(u.Token, sealedToken, u.EnrollmentID)
@@ -249,47 +183,58 @@ func (s *Store) TokenUpdate(ctx context.Context, u mdm.TokenUpdateStep) (mdm.Enr
 	if err != nil {
 		return mdm.Enrollment{}, err
 	}
+	from := sender{u.Certificate, u.EnrollmentID, u.Device, u.Bearer, stamp(u.At)}
+	values := append(from.values(), u.Topic, token, magic, from.day())
 	var e mdm.Enrollment
+	into := enrollmentFields(&e)
 	err = s.writer.do(ctx, func(t *tx) error {
-		at := stamp(u.At)
-		d, err := t.device(sender{u.Certificate, u.EnrollmentID, u.Device, u.Bearer, at})
+		done, err := t.get(tokenUpdateSQL, values, into...)
+		if done || err != nil {
+			return err
+		}
+		// The first one, or one with a token that comes for the first time.
+		d, err := t.device(from)
 		if err != nil {
 			return err
 		}
-		first := d.state == mdm.StateAuthenticated
-		if first && !u.Planned {
-			if _, err := t.get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE seq = ?`, args{d.enrollment}, enrollmentFields(&e)...); err != nil {
-				return err
-			}
-			return mdm.ErrPlanNeeded
-		}
-		if err := t.use(d.bearer, d.enrollment); err != nil {
+		if err := t.mayUpdate(d, u, &e); err != nil {
 			return err
 		}
-		if first {
-			if err := t.enroll(d, u.EnrollmentID, u.Plan, at); err != nil {
-				return err
-			}
+		done, err = t.get(tokenUpdateSQL, values, into...)
+		if err == nil && !done {
+			err = errRefused
 		}
-		contact := d.contact
-		if d.newDay(at) {
-			contact = at
-		}
-		_, err = t.get(`UPDATE enrollments SET topic = ?, token = ?, magic = ?, token_stored = ?4, contact = ?,
-				push_due = CASE WHEN push_due IS NOT NULL AND token IS NULL THEN ?4 ELSE push_due END,
-				push_fixed = CASE WHEN token IS NULL THEN 0 ELSE push_fixed END,
-				push_attempt = CASE WHEN token IS NULL THEN 0 ELSE push_attempt END
-			WHERE seq = ? RETURNING `+enrollmentColumns,
-			args{u.Topic, token, magic, micros(at), micros(contact), d.enrollment}, enrollmentFields(&e)...)
 		return err
 	})
-	if errors.Is(err, mdm.ErrPlanNeeded) {
-		return e, err
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, mdm.ErrPlanNeeded) {
 		return mdm.Enrollment{}, err
 	}
-	return e, nil
+	return e, err
+}
+
+// mayUpdate does what comes before a token is stored, or else reads what an
+// enrollment is that needs a plan.
+func (t *tx) mayUpdate(d device, u mdm.TokenUpdateStep, e *mdm.Enrollment) error {
+	first := d.state == mdm.StateAuthenticated
+	if first && !u.Planned {
+		if err := t.enrollment(d.enrollment, e); err != nil {
+			return err
+		}
+		return mdm.ErrPlanNeeded
+	}
+	if err := t.use(d.bearer, d.enrollment); err != nil {
+		return err
+	}
+	if !first {
+		return nil
+	}
+	return t.enroll(d, u.EnrollmentID, u.Plan, stamp(u.At))
+}
+
+// enrollment reads an enrollment that is there.
+func (t *tx) enrollment(seq int64, e *mdm.Enrollment) error {
+	_, err := t.get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE seq = ?`, args{seq}, enrollmentFields(e)...)
+	return err
 }
 
 // enroll is what the first TokenUpdate does.
@@ -319,8 +264,7 @@ func (s *Store) CheckOut(ctx context.Context, c mdm.CheckOutStep) (mdm.Enrollmen
 		if err := t.end(d.enrollment, mdm.StateEnded, stamp(c.At)); err != nil {
 			return err
 		}
-		_, err = t.get(`SELECT `+enrollmentColumns+` FROM enrollments WHERE seq = ?`, args{d.enrollment}, enrollmentFields(&e)...)
-		return err
+		return t.enrollment(d.enrollment, &e)
 	})
 	if err != nil {
 		return mdm.Enrollment{}, err

@@ -19,11 +19,17 @@ type tx struct {
 	secrets *seal.Ring // in the transaction of a step
 }
 
-// statement is a prepared one that stays prepared.
+// statement is one that may run many times.
 type statement interface {
 	ExecContext(ctx context.Context, values ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, values ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, values ...any) *sql.Row
+}
+
+// prepared is a statement of a connection, or of the pool.
+type prepared interface {
+	statement
+	Close() error
 }
 
 // args are the values for the parameters of a statement, in their order.
@@ -88,7 +94,7 @@ func (t *tx) each(query string, values args, row func(scan func(into ...any) err
 type pool struct {
 	db         *sql.DB
 	mu         sync.RWMutex
-	statements map[string]*sql.Stmt
+	statements map[string]prepared
 }
 
 // tx reads for one call.

@@ -104,7 +104,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	return &Store{readers: &pool{db: read, statements: map[string]*sql.Stmt{}}, writer: w}, nil
+	return &Store{readers: &pool{db: read, statements: map[string]prepared{}}, writer: w}, nil
 }
 
 func connect(path string, o Options, connections int, more string) (*sql.DB, error) {

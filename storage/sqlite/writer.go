@@ -31,7 +31,7 @@ type writer struct {
 
 	// Only who leads touches these.
 	conn       *sql.Conn
-	statements map[string]*sql.Stmt
+	statements map[string]prepared
 }
 
 // step is one call's part of a transaction.
@@ -205,7 +205,7 @@ func (w *writer) begin(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("sqlite: %w", err)
 		}
-		w.conn, w.statements = conn, map[string]*sql.Stmt{}
+		w.conn, w.statements = conn, map[string]prepared{}
 	}
 	t := &tx{ctx: ctx, prepare: w.prepare, secrets: w.secrets}
 	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
