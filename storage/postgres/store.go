@@ -84,6 +84,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	connections(cfg, o)
 	cfg.AfterConnect = planOnce
+	cfg.ConnConfig.OnPgError = leaveReadOnly(cfg.ConnConfig.OnPgError)
 	if o.Trace != nil {
 		cfg.ConnConfig.Tracer = tracer(o.Trace)
 	}
@@ -118,6 +119,15 @@ func planOnce(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	return err
+}
+
+// leaveReadOnly closes a connection whose server takes no changes: after a
+// failover its name may lead to the one that does now.
+func leaveReadOnly(stays pgconn.PgErrorHandler) pgconn.PgErrorHandler {
+	return func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		const readOnlyTransaction = "25006"
+		return err.Code != readOnlyTransaction && (stays == nil || stays(conn, err))
+	}
 }
 
 // prepare looks at the server and brings the schema up to date.

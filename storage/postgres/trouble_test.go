@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/enroll"
 	"github.com/enrollkit/enrollkit/internal/pgtest"
+	"github.com/enrollkit/enrollkit/internal/troubletest"
 	"github.com/enrollkit/enrollkit/jit"
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/sso"
@@ -77,6 +80,226 @@ func steps(ctx context.Context, s *postgres.Store) map[string]func() error {
 	}
 }
 
+// TestTroubles is the list of what may befall a database, while devices ask.
+func TestTroubles(t *testing.T) {
+	troubletest.List{
+		WrongMasterKey:       func(t *testing.T) { schemaOf(t).WrongMasterKey(t) },
+		FullDisk:             fullDisk,
+		ReadOnlyDatabase:     readOnly,
+		DroppedConnection:    droppedConnection,
+		SerializationFailure: serializationFailure,
+		FutureSchema:         func(t *testing.T) { schemaOf(t).FutureSchema(t) },
+	}.Run(t)
+}
+
+// schemaOf is a new schema, for who opens it.
+func schemaOf(t *testing.T) troubletest.Database {
+	dsn := place(t)
+	conn := raw(t, dsn)
+	return troubletest.Database{
+		Open: func(keys ...[]byte) (troubletest.Store, error) {
+			return postgres.Open(t.Context(), keyed(dsn, keys...))
+		},
+		Dump: func() []byte { return []byte(dump(t, dsn)) },
+		Version: func(n int64) {
+			exec(t, conn, `DELETE FROM enrollkit_schema WHERE tstamp = 'infinity'`)
+			if n > 0 {
+				exec(t, conn, `INSERT INTO enrollkit_schema (version_id, is_applied, tstamp) SELECT max(version_id) + $1, true, 'infinity' FROM enrollkit_schema`, n)
+			}
+		},
+		Rename: func(table, to string) { exec(t, conn, `ALTER TABLE `+table+` RENAME TO `+to) },
+	}
+}
+
+// fullDisk has a server on a file system without room, which it needs for what
+// is large.
+func fullDisk(t *testing.T) {
+	troubletest.SmallDisk(t, 256<<20, func(t *testing.T, d troubletest.Disk) {
+		server := pgtest.StartTest(t, pgtest.Options{})
+		s := open(t, keyed(server.DSN(), masterKey(1)))
+		w := troubletest.New(t, s)
+		conn := raw(t, server.DSN())
+		exec(t, conn, `SELECT pg_switch_wal()`) // so that there is room in its log: it stops without
+		exec(t, conn, `CREATE TABLE room (n int)`)
+		free := d.Fill()
+		w.Survives("No space left on device", troubletest.Report)
+		free()
+		w.Heals()
+		require.NoError(t, server.Crash())
+		require.NoError(t, server.Restart(t.Context()))
+		w.Heals()
+	})
+}
+
+// readOnly is a server that has become a standby, or a failover that left the
+// wrong one.
+func readOnly(t *testing.T) {
+	dsn := place(t)
+	w := troubletest.New(t, open(t, options(dsn+"&application_name=moves")))
+	conn := raw(t, dsn)
+	set := func(value string) {
+		exec(t, conn, `ALTER SYSTEM SET default_transaction_read_only = `+value)
+		exec(t, conn, `SELECT pg_reload_conf()`)
+		for _, session := range []*pgx.Conn{conn, raw(t, dsn)} {
+			require.Eventually(t, func() bool {
+				var now string
+				return session.QueryRow(t.Context(), `SHOW default_transaction_read_only`).Scan(&now) == nil && now == value
+			}, 10*time.Second, 5*time.Millisecond)
+		}
+	}
+	t.Cleanup(func() {
+		_, err := conn.Exec(context.Background(), `ALTER SYSTEM RESET default_transaction_read_only`)
+		require.NoError(t, err)
+		_, err = conn.Exec(context.Background(), `SELECT pg_reload_conf()`)
+		require.NoError(t, err)
+	})
+	set("on")
+	sessions := func() (pids []uint32) {
+		rows, err := conn.Query(t.Context(), `SELECT pid FROM pg_stat_activity WHERE application_name = 'moves'`)
+		require.NoError(t, err)
+		pids, err = pgx.CollectRows(rows, pgx.RowTo[uint32])
+		require.NoError(t, err)
+		return pids
+	}
+	before := sessions()
+	require.Len(t, before, 1, "one caller")
+	w.Refuses("read-only transaction")
+	// The server's name may lead to another one now.
+	require.Eventually(t, func() bool { return !slices.Contains(sessions(), before[0]) }, 10*time.Second, 5*time.Millisecond, "the connection stays")
+	set("off")
+	w.Heals()
+}
+
+// holding has a transaction of its own that has changed every enrollment and
+// ticket, so that the steps of devices wait for it.
+func holding(t *testing.T, conn *pgx.Conn) pgx.Tx {
+	t.Helper()
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	for _, table := range []string{"enrollments", "identities", "tickets", "commands"} {
+		exec(t, tx, `SELECT 1 FROM `+table+` FOR UPDATE`)
+	}
+	return tx
+}
+
+// blockedBy waits until as many sessions wait for one, and returns them.
+func blockedBy(t *testing.T, watch *pgx.Conn, pid uint32, n int) (pids []uint32) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		rows, err := watch.Query(t.Context(), `SELECT pid FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))`, pid)
+		if err == nil {
+			pids, err = pgx.CollectRows(rows, pgx.RowTo[uint32])
+		}
+		return err == nil && len(pids) >= n
+	}, 10*time.Second, 2*time.Millisecond)
+	return pids
+}
+
+// droppedConnection kills the sessions of steps that wait for a row, and then
+// those that are idle.
+func droppedConnection(t *testing.T) {
+	dsn := place(t)
+	s := open(t, options(dsn))
+	w := troubletest.New(t, s)
+	holder, watch := raw(t, dsn), raw(t, dsn)
+	pid := holder.PgConn().PID()
+	for _, request := range []string{troubletest.TokenUpdate, troubletest.Idle, troubletest.Report, troubletest.CheckOut} {
+		tx := holding(t, holder)
+		w.InFlight(request, "terminating connection", func() {
+			for _, victim := range blockedBy(t, watch, pid, 1) {
+				exec(t, watch, `SELECT pg_terminate_backend($1)`, victim)
+			}
+		})
+		require.NoError(t, tx.Rollback(t.Context()))
+	}
+	exec(t, watch, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid NOT IN ($1, $2) AND backend_type = 'client backend'`, pid, watch.PgConn().PID())
+	w.Heals()
+}
+
+// serializationFailure has transactions that the database cannot have beside
+// each other. One such failure nobody sees; when they do not end, a device is
+// told to come again.
+func serializationFailure(t *testing.T) {
+	dsn := place(t)
+	w := troubletest.New(t, open(t, options(dsn+"&default_transaction_isolation=serializable&deadlock_timeout=2s")))
+	watch := raw(t, dsn)
+	// The device has the enrollment and wants the ticket, and we have it.
+	holder := raw(t, dsn+"&deadlock_timeout=1h")
+	tx, err := holder.Begin(t.Context())
+	require.NoError(t, err)
+	exec(t, tx, `SELECT 1 FROM tickets FOR UPDATE`)
+	w.Absorbs(troubletest.TokenUpdate, func() {
+		victim := blockedBy(t, watch, holder.PgConn().PID(), 1)[0]
+		done := make(chan error, 1)
+		go func() {
+			_, err := tx.Exec(t.Context(), `SELECT 1 FROM enrollments FOR UPDATE`)
+			done <- err
+		}()
+		require.Contains(t, blockedBy(t, watch, victim, 1), holder.PgConn().PID(), "no deadlock")
+		require.NoError(t, <-done, "the device is the victim")
+		require.NoError(t, tx.Rollback(t.Context()))
+	})
+
+	const update = `UPDATE commands SET updated = updated`
+	change := func(conn *pgx.Conn) pgx.Tx {
+		tx, err := conn.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.Serializable})
+		require.NoError(t, err)
+		exec(t, tx, update)
+		return tx
+	}
+	tx = change(holder)
+	w.Absorbs(troubletest.Idle, func() {
+		blockedBy(t, watch, holder.PgConn().PID(), 1)
+		require.NoError(t, tx.Commit(t.Context()))
+	})
+
+	// One transaction after the other has what the device wants.
+	conns := []*pgx.Conn{holder, raw(t, dsn)}
+	for n, refused := 0, false; !refused; n++ {
+		require.Less(t, n, 100, "the device won each time")
+		tx := change(conns[0])
+		answered := make(chan bool)
+		var all sync.WaitGroup
+		all.Go(func() {
+			defer close(answered)
+			refused = w.RefusedOrAnswered(troubletest.Report, "could not serialize access", func() {})
+		})
+		tx = changing(t, conns, tx, watch, answered)
+		require.NoError(t, tx.Rollback(t.Context()))
+		all.Wait()
+	}
+	w.Heals()
+}
+
+// changing has connections change the same rows in turn, each as soon as another
+// session waits too, until the device is answered.
+func changing(t *testing.T, conns []*pgx.Conn, tx pgx.Tx, watch *pgx.Conn, answered chan bool) pgx.Tx {
+	t.Helper()
+	for turn := 0; ; turn++ {
+		now, next := conns[turn%2], conns[(turn+1)%2]
+		waits := false
+		for !waits {
+			select {
+			case <-answered:
+				return tx
+			default:
+			}
+			require.NoError(t, watch.QueryRow(t.Context(), `SELECT count(*) > 0 FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))`, now.PgConn().PID()).Scan(&waits))
+		}
+		following, err := next.Begin(t.Context())
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() {
+			_, err := following.Exec(t.Context(), `UPDATE commands SET updated = updated`)
+			done <- err
+		}()
+		blockedBy(t, watch, now.PgConn().PID(), 1)
+		require.NoError(t, tx.Commit(t.Context()))
+		require.NoError(t, <-done)
+		tx = following
+	}
+}
+
 func TestAServerThatIsGone(t *testing.T) {
 	server := pgtest.StartTest(t, pgtest.Options{})
 	s := open(t, keyed(server.DSN(), masterKey(1)))
@@ -94,64 +317,6 @@ func TestAServerThatIsGone(t *testing.T) {
 	require.NoError(t, err, "the store does not heal")
 	require.Equal(t, before, after)
 	require.NoError(t, steps(t.Context(), s)["Exchange"]())
-}
-
-func TestADatabaseThatDoesNotWrite(t *testing.T) {
-	server := pgtest.StartTest(t, pgtest.Options{NoSync: true})
-	s := open(t, options(server.DSN()))
-	enrolled(t, s, "a")
-	before, err := s.State(t.Context())
-	require.NoError(t, err)
-	conn := raw(t, server.DSN())
-	// As a standby, or after a failover that left the wrong one.
-	readOnly := func(value string) {
-		exec(t, conn, `ALTER SYSTEM SET default_transaction_read_only = `+value)
-		exec(t, conn, `SELECT pg_reload_conf()`)
-		require.Eventually(t, func() bool {
-			var now string
-			return raw(t, server.DSN()).QueryRow(t.Context(), `SHOW default_transaction_read_only`).Scan(&now) == nil && now == value
-		}, 10*time.Second, 20*time.Millisecond)
-	}
-	readOnly("on")
-	for _, name := range []string{"IssueTicket", "Download", "TokenUpdate", "Exchange", "CheckOut", "Enqueue", "Unenroll", "SuspendUser", "OpenState", "Provision", "Prune"} {
-		require.Eventually(t, func() bool { return steps(t.Context(), s)[name]() != nil }, 10*time.Second, 20*time.Millisecond, name)
-		ours(t, steps(t.Context(), s)[name](), name)
-	}
-	readOnly("off")
-	require.Eventually(t, func() bool { return steps(t.Context(), s)["OpenState"]() == nil }, 10*time.Second, 20*time.Millisecond, "the store does not heal")
-	after, err := s.State(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, before, after)
-}
-
-func TestAConnectionThatIsLostInTheMiddle(t *testing.T) {
-	dsn := place(t)
-	s := open(t, options(dsn))
-	enrolled(t, s, "a")
-	before, err := s.State(t.Context())
-	require.NoError(t, err)
-	conn := raw(t, dsn)
-	tx, err := conn.Begin(t.Context())
-	require.NoError(t, err)
-	exec(t, tx, `SELECT 1 FROM enrollments FOR UPDATE`)
-	var pid int32
-	require.NoError(t, tx.QueryRow(t.Context(), `SELECT pg_backend_pid()`).Scan(&pid))
-	watch := raw(t, dsn)
-	for _, name := range []string{"TokenUpdate", "CheckOut", "Unenroll"} {
-		done := make(chan error, 1)
-		go func() { done <- steps(context.Background(), s)[name]() }()
-		require.Eventually(t, func() bool {
-			var killed int
-			err := watch.QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))`, pid).Scan(&killed)
-			return err == nil && killed > 0
-		}, 10*time.Second, 5*time.Millisecond)
-		ours(t, <-done, name)
-	}
-	require.NoError(t, tx.Rollback(t.Context()))
-	after, err := s.State(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, before, after)
-	require.NoError(t, steps(t.Context(), s)["TokenUpdate"]())
 }
 
 // TestAcknowledgedSurvivesTheCrashOfTheServer kills the server while devices are
