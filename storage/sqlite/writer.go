@@ -231,13 +231,13 @@ func (w *writer) prepare(ctx context.Context, query string) (statement, error) {
 // disconnect gives the connection up, whatever state it is in. It does not go
 // back to the pool.
 func (w *writer) disconnect() {
-	conn, statements := w.conn, w.statements
-	w.conn, w.statements = nil, nil
+	conn := w.conn
+	w.conn = nil
 	defer func() { _ = recover() }() // it may be why the connection goes
 	defer conn.Close()
 	//nolint:errcheck // it returns the error that it is given
 	defer conn.Raw(func(any) error { return driver.ErrBadConn })
-	for _, st := range statements {
+	for _, st := range w.statements {
 		_ = st.Close() // the connection goes
 	}
 }
