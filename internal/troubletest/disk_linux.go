@@ -23,8 +23,9 @@ type Disk struct {
 }
 
 // SmallDisk runs a test on a small disk of so many bytes: in a process of its own,
-// where the disk is mounted for that process alone. TMPDIR is on it. The test is
-// skipped where that is not allowed, and fails with CI=true.
+// where the disk is mounted for that process alone, and which runs the test that
+// calls SmallDisk again up to there. TMPDIR is on it. The test is skipped where
+// that is not allowed, and fails with CI=true.
 func SmallDisk(t *testing.T, size int64, test func(t *testing.T, d Disk)) {
 	t.Helper()
 	if dir := os.Getenv(diskVariable); dir != "" {
@@ -43,7 +44,7 @@ func SmallDisk(t *testing.T, size int64, test func(t *testing.T, d Disk)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.Remove(dir) })     // it is empty
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })  // what is on the disk is gone already
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // for servers of other users
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func namespace() *syscall.SysProcAttr {
 
 func missing(t *testing.T, err error) {
 	t.Helper()
-	const what = "a full disk: no file system can be mounted"
+	const what = "a full or read-only disk: no file system can be mounted"
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%s: %v", what, err)
 	}
@@ -114,5 +115,18 @@ func (d Disk) Fill() (free func()) {
 		if err := os.Remove(path); err != nil {
 			d.t.Fatal(err)
 		}
+	}
+}
+
+// ReadOnly mounts the disk read-only, or as it was again. No file on it may be
+// open for writing.
+func (d Disk) ReadOnly(on bool) {
+	d.t.Helper()
+	flags := uintptr(syscall.MS_REMOUNT)
+	if on {
+		flags |= syscall.MS_RDONLY
+	}
+	if err := syscall.Mount("tmpfs", d.Dir, "tmpfs", flags, ""); err != nil {
+		d.t.Fatal(err)
 	}
 }

@@ -16,7 +16,7 @@ type Disk struct {
 // SmallDisk skips the test: a disk for one process alone is Linux's.
 func SmallDisk(t *testing.T, _ int64, _ func(t *testing.T, d Disk)) {
 	t.Helper()
-	const what = "a full disk: no file system can be mounted but on Linux"
+	const what = "a full or read-only disk: no file system can be mounted but on Linux"
 	if os.Getenv("CI") == "true" {
 		t.Fatal(what)
 	}
@@ -25,3 +25,6 @@ func SmallDisk(t *testing.T, _ int64, _ func(t *testing.T, d Disk)) {
 
 // Fill does nothing.
 func (Disk) Fill() (free func()) { return func() {} }
+
+// ReadOnly does nothing.
+func (Disk) ReadOnly(bool) {}

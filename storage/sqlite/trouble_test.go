@@ -74,9 +74,24 @@ func fullDisk(t *testing.T) {
 	})
 }
 
-// readOnly makes SQLite refuse to write. The store gives up a connection that
-// cannot begin, so that each request has to be spoilt anew.
+// readOnly makes SQLite refuse to write, and has a file system that is read-only
+// when the file is opened. The store gives up a connection that cannot begin, so
+// that each request has to be spoilt anew.
 func readOnly(t *testing.T) {
+	troubletest.SmallDisk(t, 16<<20, func(t *testing.T, d troubletest.Disk) {
+		path := filepath.Join(d.Dir, "enroll.db")
+		s := open(t, path, sqlite.Options{})
+		w := troubletest.New(t, s)
+		require.NoError(t, s.Close())
+		d.ReadOnly(true)
+		_, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		require.ErrorContains(t, err, "read-only file system")
+		t.Logf("Open: %v", err)
+		d.ReadOnly(false)
+		w.On(open(t, path, sqlite.Options{}))
+		w.Heals()
+	})
+
 	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
 	w := troubletest.New(t, s)
 	for _, request := range troubletest.Requests {
@@ -99,18 +114,20 @@ func droppedConnection(t *testing.T) {
 		if request == troubletest.TokenUpdate {
 			continue
 		}
-		w.InFlight(request, "connection", func() {
-			var broken error
-			var all sync.WaitGroup
-			require.NoError(t, s.Do(func(*sqlite.Tx) error { // until both wait for the next transaction
-				waiting(1)
-				all.Go(func() { broken = s.Do(func(*sqlite.Tx) error { s.LoseConnection(); return nil }) })
-				waiting(2)
-				return nil
-			}))
-			all.Wait()
-			require.ErrorContains(t, broken, "connection")
+		var all sync.WaitGroup
+		var held, broken error
+		begun, over := make(chan bool), make(chan bool)
+		all.Go(func() { held = s.Do(func(*sqlite.Tx) error { close(begun); <-over; return nil }) })
+		<-begun
+		w.InFlight(request, "connection", func() { // it waits for the next transaction, and so does who breaks that
+			defer close(over)
+			waiting(1)
+			all.Go(func() { broken = s.Do(func(*sqlite.Tx) error { s.LoseConnection(); return nil }) })
+			waiting(2)
 		})
+		all.Wait()
+		require.NoError(t, held)
+		require.ErrorContains(t, broken, "connection")
 	}
 	w.Heals()
 }

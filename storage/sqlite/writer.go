@@ -233,10 +233,11 @@ func (w *writer) prepare(ctx context.Context, query string) (statement, error) {
 func (w *writer) disconnect() {
 	conn := w.conn
 	w.conn = nil
-	defer func() { _ = recover() }() // it may be why the connection goes
-	defer conn.Close()
-	//nolint:errcheck // it returns the error that it is given
-	defer conn.Raw(func(any) error { return driver.ErrBadConn })
+	defer func() {
+		_ = recover() // it may be why the connection goes
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		_ = conn.Close()
+	}()
 	for _, st := range w.statements {
 		_ = st.Close() // the connection goes
 	}
