@@ -123,10 +123,12 @@
 // # Retention
 //
 // Nothing goes by itself that somebody might ask for. A store that is a [Pruner]
-// forgets, when it is told to, what was over before a time: final commands,
-// expired attempts and sessions, grants of which nothing is in force, tickets that
-// led nowhere. What remains works on as if nothing had happened. A server runs a
-// [Retention] that tells it.
+// forgets, when it is told to, what was over before two times. Attempts, sessions
+// and web sessions go by the first, soon after they have expired: nobody can tell
+// then whether they are there, and a stranger can leave any number. Final commands,
+// grants of which nothing is in force and tickets that led nowhere go by the
+// second, when nobody asks for them any more. What remains works on as if nothing
+// had happened. A server runs a [Retention] that tells it.
 //
 // # State
 //

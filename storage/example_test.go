@@ -38,7 +38,7 @@ func ExampleStore() {
 }
 
 // What is over goes after a while, a server's loop sees to it. Here is one turn
-// of it, eight days later.
+// of it, two hours later.
 func ExampleRetention() {
 	ctx := context.Background()
 	store := memory.New()
@@ -49,14 +49,14 @@ func ExampleRetention() {
 	}
 	retention := storage.Retention{Store: store, Now: func() time.Time { return now }}
 	for range 2 {
-		n, err := retention.Prune(ctx) // Run(ctx) does so at the start and every hour
+		n, err := retention.Prune(ctx) // Run(ctx) does so at the start and every quarter of an hour
 		if err != nil {
 			panic(err)
 		}
-		fmt.Println(now.Format(time.DateOnly), n)
-		now = now.AddDate(0, 0, 8)
+		fmt.Println(now.Format(time.TimeOnly), n)
+		now = now.Add(2 * time.Hour)
 	}
 	// Output:
-	// 2026-11-24 0
-	// 2026-12-02 1
+	// 09:00:00 0
+	// 11:00:00 1
 }

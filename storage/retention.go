@@ -10,14 +10,19 @@ import (
 
 // The defaults of a Retention, and its bounds.
 const (
-	// DefaultKeep is a week: whoever asks what came of a command asks within
-	// days, and what a stranger left by opening the sign-in page is gone soon.
-	DefaultKeep  = 7 * 24 * time.Hour
-	DefaultEvery = time.Hour
+	// DefaultKeep is a week: whoever asks what came of a command asks within days.
+	DefaultKeep = 7 * 24 * time.Hour
+	// DefaultEvery is a quarter of an hour: a crowd of strangers who open the
+	// sign-in page leaves nothing for longer than an hour and a half.
+	DefaultEvery = 15 * time.Minute
 	// MinKeep is the shortest Keep. It is longer than a ticket lives by the
 	// default clocks of package enroll, and than clocks of nodes are apart.
 	MinKeep = time.Hour
 )
+
+// grace is for how long after their expiry sign-in attempts, sessions and web
+// sessions stay. They are worth nothing then; it is for nodes whose clocks differ.
+const grace = time.Hour
 
 // batch is how many records go in one step: devices that come meanwhile hardly
 // notice it.
@@ -32,8 +37,10 @@ const batch = 500
 // the others leave alone.
 type Retention struct {
 	Store Pruner
-	// Keep is for how long a record stays after it is over: at least MinKeep, by
-	// default DefaultKeep. A ticket goes by when it was issued, so Keep must also
+	// Keep is for how long commands, grants and tickets stay after they are over: at
+	// least MinKeep, by default DefaultKeep. Sign-in attempts, sessions and web
+	// sessions go an hour after their expiry, however long Keep is: anybody can
+	// leave an attempt, and nobody needs one that has expired. A ticket goes by when it was issued, so Keep must also
 	// be longer than enroll.Config.Clocks together. The CommandUUID of a command
 	// that went is new again, so it must be longer than whoever queues commands
 	// repeats one.
@@ -72,8 +79,8 @@ func (r Retention) Run(ctx context.Context) error {
 	}
 }
 
-// Prune is one turn, for who has a schedule of their own: it forgets all that was
-// over before Keep ago, in steps of a few hundred records. It returns how many
+// Prune is one turn, for who has a schedule of their own: it forgets all that has
+// been over for long enough, in steps of a few hundred records. It returns how many
 // records went, also when there is an error.
 func (r Retention) Prune(ctx context.Context) (n int, err error) {
 	if r, err = r.complete(); err != nil {
@@ -82,11 +89,13 @@ func (r Retention) Prune(ctx context.Context) (n int, err error) {
 	return r.turn(ctx)
 }
 
-// turn goes by one time, so that it comes to an end whatever ends meanwhile.
+// turn goes by the time of its start, so that it comes to an end whatever ends
+// meanwhile.
 func (r Retention) turn(ctx context.Context) (sum int, err error) {
-	before := r.Now().Add(-r.Keep)
+	now := r.Now()
+	step := PruneStep{ExpiredBefore: now.Add(-grace), OverBefore: now.Add(-r.Keep), Limit: batch}
 	for {
-		n, err := r.Store.Prune(ctx, before, batch)
+		n, err := r.Store.Prune(ctx, step)
 		sum += n
 		if err != nil {
 			return sum, fmt.Errorf("storage: prune: %w", err)

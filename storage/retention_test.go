@@ -25,12 +25,13 @@ type heap struct {
 }
 
 type call struct {
-	at, before time.Time
-	went       int
+	at   time.Time
+	step storage.PruneStep
+	went int
 }
 
 // Prune implements storage.Pruner.
-func (h *heap) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+func (h *heap) Prune(ctx context.Context, p storage.PruneStep) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -38,21 +39,22 @@ func (h *heap) Prune(ctx context.Context, before time.Time, limit int) (int, err
 		err := h.fails[0]
 		h.fails = h.fails[1:]
 		if err != nil {
-			h.calls = append(h.calls, call{time.Now(), before, 0})
+			h.calls = append(h.calls, call{time.Now(), p, 0})
 			return 0, err
 		}
 	}
-	n := min(h.left, limit)
+	n := min(h.left, p.Limit)
 	h.left -= n
-	h.calls = append(h.calls, call{time.Now(), before, n})
+	h.calls = append(h.calls, call{time.Now(), p, n})
 	return n, nil
 }
 
-// turns tells the calls by their minutes since a time: when, before when, and how
-// much went.
-func (h *heap) turns(since time.Time) (list [][3]int) {
+// turns tells the calls by their minutes since a time: when, before when what went
+// had expired or was over, and how much went.
+func (h *heap) turns(since time.Time) (list [][4]int) {
+	minutes := func(t time.Time) int { return int(t.Sub(since).Minutes()) }
 	for _, c := range h.calls {
-		list = append(list, [3]int{int(c.at.Sub(since).Minutes()), int(c.before.Sub(since).Minutes()), c.went})
+		list = append(list, [4]int{minutes(c.at), minutes(c.step.ExpiredBefore), minutes(c.step.OverBefore), c.went})
 	}
 	return list
 }
@@ -64,35 +66,35 @@ func TestRetention(t *testing.T) {
 		heap      heap
 		retention storage.Retention
 		runs      time.Duration
-		want      [][3]int
+		want      [][4]int
 		says      []string // in the log, once each
 	}{
 		"nothing is over": {
-			runs: 150 * time.Minute,
-			want: [][3]int{{0, -week, 0}, {60, 60 - week, 0}, {120, 120 - week, 0}},
+			runs: 40 * time.Minute,
+			want: [][4]int{{0, -60, -week, 0}, {15, -45, 15 - week, 0}, {30, -30, 30 - week, 0}},
 		},
 		"batches until nothing is left": {
 			heap: heap{left: 1200}, runs: time.Minute,
-			want: [][3]int{{0, -week, 500}, {0, -week, 500}, {0, -week, 200}, {0, -week, 0}},
+			want: [][4]int{{0, -60, -week, 500}, {0, -60, -week, 500}, {0, -60, -week, 200}, {0, -60, -week, 0}},
 			says: []string{"records=1200"},
 		},
 		"periods": {
 			heap: heap{left: 1}, retention: storage.Retention{Keep: 90 * time.Minute, Every: 7 * time.Minute}, runs: 8 * time.Minute,
-			want: [][3]int{{0, -90, 1}, {0, -90, 0}, {7, -83, 0}},
+			want: [][4]int{{0, -60, -90, 1}, {0, -60, -90, 0}, {7, -53, -83, 0}},
 			says: []string{"records=1"},
 		},
 		"another clock": {
 			retention: storage.Retention{Now: func() time.Time { return time.Now().Add(week * time.Minute) }}, runs: time.Minute,
-			want: [][3]int{{0, 0, 0}},
+			want: [][4]int{{0, week - 60, 0, 0}},
 		},
 		"an error is for the next turn": {
-			heap: heap{left: 3, fails: []error{away}}, runs: 61 * time.Minute,
-			want: [][3]int{{0, -week, 0}, {60, 60 - week, 3}, {60, 60 - week, 0}},
+			heap: heap{left: 3, fails: []error{away}}, runs: 16 * time.Minute,
+			want: [][4]int{{0, -60, -week, 0}, {15, -45, 15 - week, 3}, {15, -45, 15 - week, 0}},
 			says: []string{"the database is away", "records=3"},
 		},
 		"an error in the middle": {
-			heap: heap{left: 501, fails: []error{nil, away}}, runs: 61 * time.Minute,
-			want: [][3]int{{0, -week, 500}, {0, -week, 0}, {60, 60 - week, 1}, {60, 60 - week, 0}},
+			heap: heap{left: 501, fails: []error{nil, away}}, runs: 16 * time.Minute,
+			want: [][4]int{{0, -60, -week, 500}, {0, -60, -week, 0}, {15, -45, 15 - week, 1}, {15, -45, 15 - week, 0}},
 			says: []string{"records=500", "the database is away", "records=1\n"},
 		},
 	} {
@@ -131,7 +133,7 @@ func TestRetentionStops(t *testing.T) {
 type prunes func(context.Context) (int, error)
 
 // Prune implements storage.Pruner.
-func (p prunes) Prune(ctx context.Context, _ time.Time, _ int) (int, error) { return p(ctx) }
+func (p prunes) Prune(ctx context.Context, _ storage.PruneStep) (int, error) { return p(ctx) }
 
 func TestRetentionRefuses(t *testing.T) {
 	store := memory.New()
@@ -161,11 +163,28 @@ func TestRetentionRefuses(t *testing.T) {
 	}
 }
 
+// What a stranger leaves is gone soon, however long commands are kept.
+func TestRetentionOfStrangers(t *testing.T) {
+	store := memory.New()
+	began := time.Date(2026, time.November, 24, 9, 0, 0, 0, time.UTC)
+	for i := range 1200 {
+		require.NoError(t, store.OpenState(t.Context(), [32]byte{byte(i), byte(i >> 8)}, began.Add(10*time.Minute)))
+	}
+	for _, c := range []struct {
+		passed time.Duration
+		went   int
+	}{{10 * time.Minute, 0}, {70 * time.Minute, 0}, {85 * time.Minute, 1200}} {
+		n, err := storage.Retention{Store: store, Keep: 365 * 24 * time.Hour, Now: func() time.Time { return began.Add(c.passed) }}.Prune(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, c.went, n, "after %v", c.passed)
+	}
+}
+
 // Several of them on a store take each record once.
 func TestRetentionsSideBySide(t *testing.T) {
 	store := memory.New()
 	const attempts, several = 2600, 4
-	over := time.Now().Add(-8 * 24 * time.Hour)
+	over := time.Now().Add(-2 * time.Hour)
 	for i := range attempts {
 		require.NoError(t, store.OpenState(t.Context(), [32]byte{byte(i), byte(i >> 8)}, over))
 	}

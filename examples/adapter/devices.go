@@ -79,11 +79,11 @@ func (s *Store) SettlePushes(ctx context.Context, results ...push.Result) error 
 }
 
 // Prune implements storage.Pruner. The journal still has what is forgotten.
-func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (n int, err error) {
+func (s *Store) Prune(ctx context.Context, p storage.PruneStep) (n int, err error) {
 	err = s.step(func(m *memory.Store) (bool, error) {
-		n, err = m.Prune(ctx, before, limit)
+		n, err = m.Prune(ctx, p)
 		return n > 0, err
-	}, "Prune", before, limit)
+	}, "Prune", p)
 	return n, err
 }
 

@@ -98,8 +98,8 @@ func start(ctx context.Context, o options, logger *slog.Logger) (_ *server, err 
 	return s, nil
 }
 
-// retention forgets what is over: finished commands, sign-ins and tickets that led
-// nowhere. No ticket lives as long as it keeps them.
+// retention forgets what is over: sign-ins that have expired, finished commands and
+// tickets that led nowhere. No ticket lives as long as it keeps them.
 func (s *server) retention(clocks enroll.Clocks) storage.Retention {
 	return storage.Retention{Store: s.store, Keep: storage.DefaultKeep + clocks.Wait + clocks.Window + clocks.Grace, Logger: s.log}
 }

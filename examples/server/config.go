@@ -130,9 +130,10 @@ type deviceConfig struct {
 	Families []string `json:"families"`
 }
 
-// retentionConfig is for how long the database remembers what is over: finished
-// commands, expired sign-ins, sessions and tickets.
+// retentionConfig is for how long the database remembers what is over.
 type retentionConfig struct {
+	// Keep is for commands, grants and tickets. Sign-ins and sessions go an hour
+	// after their expiry, however long it is.
 	Keep duration `json:"keep"`
 	// Every is the time from one pruning to the next, on each node.
 	Every duration `json:"every"`
@@ -239,7 +240,7 @@ func (c *config) judgeNumbers(f *faults) {
 		}
 	}
 	if c.Retention.Keep < duration(storage.MinKeep) {
-		f.add("retention.keep", fmt.Errorf("is under %v: sign-ins and tickets may not be over", storage.MinKeep))
+		f.add("retention.keep", fmt.Errorf("is under %v: tickets may not be over", storage.MinKeep))
 	}
 	if c.Retention.Every <= 0 {
 		f.add("retention.every", errors.New("must be positive"))

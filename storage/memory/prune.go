@@ -3,7 +3,6 @@ package memory
 import (
 	"bytes"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -14,16 +13,16 @@ import (
 var _ storage.Pruner = (*Store)(nil)
 
 // Prune implements storage.Pruner.
-func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+func (s *Store) Prune(ctx context.Context, d storage.PruneStep) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	p := pruning{before: stamp(before), left: max(limit, 0)}
-	forget(s.states, func(a *attempt) bool { return p.take(p.over(a.expires)) })
-	forget(s.sessions, func(session enroll.Session) bool { return p.take(p.over(session.Expires)) })
-	forget(s.webSessions, func(expires time.Time) bool { return p.take(p.over(expires)) })
+	p := pruning{expired: stamp(d.ExpiredBefore), before: stamp(d.OverBefore), left: max(d.Limit, 0)}
+	forget(&p, s.states, func(a *attempt) time.Time { return a.expires })
+	forget(&p, s.sessions, func(session enroll.Session) time.Time { return session.Expires })
+	forget(&p, s.webSessions, func(expires time.Time) time.Time { return expires })
 	s.queue = slices.DeleteFunc(s.queue, func(c *queued) bool {
 		if !p.take(c.final() && p.over(c.Updated)) {
 			return false
@@ -52,11 +51,18 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, er
 	return p.taken, nil
 }
 
-// forget deletes what is over. It goes by the keys, so that the same steps always
-// leave the same.
-func forget[V any](all map[[32]byte]V, over func(V) bool) {
-	for _, key := range slices.SortedFunc(maps.Keys(all), func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }) {
-		if over(all[key]) {
+// forget deletes what has expired. It goes by the keys, so that the same steps
+// always leave the same.
+func forget[V any](p *pruning, all map[[32]byte]V, expires func(V) time.Time) {
+	var expired [][32]byte
+	for key, v := range all {
+		if p.hasExpired(expires(v)) {
+			expired = append(expired, key)
+		}
+	}
+	slices.SortFunc(expired, func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) })
+	for _, key := range expired {
+		if p.take(true) {
 			delete(all, key)
 		}
 	}
@@ -64,8 +70,8 @@ func forget[V any](all map[[32]byte]V, over func(V) bool) {
 
 // pruning is one call of Prune.
 type pruning struct {
-	before      time.Time
-	left, taken int
+	expired, before time.Time
+	left, taken     int
 }
 
 // take counts what goes, while it may.
@@ -78,7 +84,10 @@ func (p *pruning) take(over bool) bool {
 	return true
 }
 
-// over reports whether a time is known and before.
+// hasExpired reports whether a time is known, and when what expires may go.
+func (p *pruning) hasExpired(at time.Time) bool { return !at.IsZero() && at.Before(p.expired) }
+
+// over is the same of what goes later.
 func (p *pruning) over(at time.Time) bool { return !at.IsZero() && at.Before(p.before) }
 
 func (p *pruning) grantOver(g *grant) bool {

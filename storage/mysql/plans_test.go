@@ -19,6 +19,7 @@ import (
 	"github.com/enrollkit/enrollkit/jit"
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/push"
+	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/mysql"
 )
 
@@ -277,7 +278,7 @@ func goThrough(t *testing.T, s *mysql.Store) {
 	}
 	goThroughAccounts(t, s, at)
 	ok(s.Unenroll(ctx, "Account", at))
-	n, err := s.Prune(ctx, at.AddDate(1, 0, 0), 10_000)
+	n, err := s.Prune(ctx, storage.PruneStep{ExpiredBefore: at.AddDate(1, 0, 0), OverBefore: at.AddDate(1, 0, 0), Limit: 10_000})
 	ok(err)
 	require.Less(t, n, 10_000, "each kind has its turn")
 	for n := 1; n > 0; {

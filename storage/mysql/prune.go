@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/enrollkit/enrollkit/storage"
 )
@@ -28,12 +27,12 @@ const (
 )
 
 // Prune implements storage.Pruner.
-func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (n int, err error) {
-	if limit <= 0 {
+func (s *Store) Prune(ctx context.Context, p storage.PruneStep) (n int, err error) {
+	if p.Limit <= 0 {
 		return 0, ctx.Err()
 	}
 	err = s.step(ctx, func(t *tx) (err error) {
-		n, err = t.prune(micros(before), limit)
+		n, err = t.prune(micros(p.ExpiredBefore), micros(p.OverBefore), p.Limit)
 		return err
 	})
 	if err != nil {
@@ -42,28 +41,29 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (n int, 
 	return n, nil
 }
 
-func (t *tx) prune(before any, limit int) (int, error) {
+func (t *tx) prune(expired, before any, limit int) (int, error) {
 	// What remembers nothing but a lock goes along uncounted.
 	if _, err := t.forget(locksOver, before, limit, `ticket_sessions WHERE session`); err != nil {
 		return 0, err
 	}
 	left := limit
 	for _, over := range []struct {
-		find string
+		find   string
+		before any
 		// from are the rows that go, those that belong to others before them.
 		from []string
 	}{
-		{attemptsOver, []string{`sso_states WHERE digest`}},
-		{sessionsOver, []string{`sessions WHERE id`}},
-		{webSessionsOver, []string{`web_sessions WHERE digest`}},
-		{commandsOver, []string{`commands WHERE seq`}},
-		{grantsOver, []string{`tokens WHERE of_grant`, `grants WHERE seq`}},
-		{ticketsOver, []string{`challenges WHERE ticket`, `identities WHERE ticket`, `tickets WHERE seq`}},
+		{attemptsOver, expired, []string{`sso_states WHERE digest`}},
+		{sessionsOver, expired, []string{`sessions WHERE id`}},
+		{webSessionsOver, expired, []string{`web_sessions WHERE digest`}},
+		{commandsOver, before, []string{`commands WHERE seq`}},
+		{grantsOver, before, []string{`tokens WHERE of_grant`, `grants WHERE seq`}},
+		{ticketsOver, before, []string{`challenges WHERE ticket`, `identities WHERE ticket`, `tickets WHERE seq`}},
 	} {
 		if left == 0 {
 			break
 		}
-		n, err := t.forget(over.find, before, left, over.from...)
+		n, err := t.forget(over.find, over.before, left, over.from...)
 		if err != nil {
 			return 0, err
 		}

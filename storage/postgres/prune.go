@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"time"
 
 	"github.com/enrollkit/enrollkit/storage"
 )
@@ -27,9 +26,9 @@ const (
 )
 
 // Prune implements storage.Pruner.
-func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (n int, err error) {
+func (s *Store) Prune(ctx context.Context, p storage.PruneStep) (n int, err error) {
 	err = s.atomic(ctx, func(t *tx) (err error) {
-		n, err = t.prune(stamp(before), max(limit, 0))
+		n, err = t.prune(moment(p.ExpiredBefore), moment(p.OverBefore), max(p.Limit, 0))
 		return err
 	})
 	if err != nil {
@@ -38,13 +37,18 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (n int, 
 	return n, nil
 }
 
-func (t *tx) prune(before time.Time, limit int) (int, error) {
+func (t *tx) prune(expired, before any, limit int) (int, error) {
 	if _, err := t.exec(locksOverSQL, before, limit); err != nil {
 		return 0, err
 	}
 	left := limit
-	for _, statement := range []string{attemptsOverSQL, sessionsOverSQL, webSessionsOverSQL, commandsOverSQL} {
-		n, err := t.exec(statement, before, left)
+	for _, over := range []struct {
+		delete string
+		before any
+	}{
+		{attemptsOverSQL, expired}, {sessionsOverSQL, expired}, {webSessionsOverSQL, expired}, {commandsOverSQL, before},
+	} {
+		n, err := t.exec(over.delete, over.before, left)
 		if err != nil {
 			return 0, err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/enrollkit/enrollkit/jit"
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/sso"
+	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/postgres"
 )
 
@@ -75,8 +76,11 @@ func steps(ctx context.Context, s *postgres.Store) map[string]func() error {
 		"RevokeTokens": func() error { return s.RevokeTokens(ctx, "E-a") },
 		"State":        func() error { _, err := s.State(ctx); return err },
 		"Ping":         func() error { return s.Ping(ctx) },
-		"Prune":        func() error { _, err := s.Prune(ctx, began, 9); return err },
-		"Reseal":       func() error { _, err := s.Reseal(ctx, 9); return err },
+		"Prune": func() error {
+			_, err := s.Prune(ctx, storage.PruneStep{ExpiredBefore: began, OverBefore: began, Limit: 9})
+			return err
+		},
+		"Reseal": func() error { _, err := s.Reseal(ctx, 9); return err },
 	}
 }
 

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"time"
 
 	"github.com/enrollkit/enrollkit/storage"
 )
@@ -21,9 +20,9 @@ func (t *tx) endGrant(grant int64) error {
 }
 
 // Prune implements storage.Pruner.
-func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (n int, err error) {
+func (s *Store) Prune(ctx context.Context, p storage.PruneStep) (n int, err error) {
 	err = s.writer.do(ctx, func(t *tx) (err error) {
-		n, err = t.prune(micros(before), max(limit, 0))
+		n, err = t.prune(micros(p.ExpiredBefore), micros(p.OverBefore), max(p.Limit, 0))
 		return err
 	})
 	if err != nil {
@@ -32,15 +31,18 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (n int, 
 	return n, nil
 }
 
-func (t *tx) prune(before any, limit int) (int, error) {
+func (t *tx) prune(expired, before any, limit int) (int, error) {
 	left := limit
-	for _, expired := range []string{
-		`DELETE FROM sso_states WHERE key IN (SELECT key FROM sso_states WHERE expires < ? LIMIT ?)`,
-		`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires < ? LIMIT ?)`,
-		`DELETE FROM web_sessions WHERE digest IN (SELECT digest FROM web_sessions WHERE expires < ? LIMIT ?)`,
-		`DELETE FROM commands WHERE seq IN (SELECT seq FROM commands WHERE place IS NULL AND updated < ? LIMIT ?)`,
+	for _, over := range []struct {
+		delete string
+		before any
+	}{
+		{`DELETE FROM sso_states WHERE key IN (SELECT key FROM sso_states WHERE expires < ? LIMIT ?)`, expired},
+		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires < ? LIMIT ?)`, expired},
+		{`DELETE FROM web_sessions WHERE digest IN (SELECT digest FROM web_sessions WHERE expires < ? LIMIT ?)`, expired},
+		{`DELETE FROM commands WHERE seq IN (SELECT seq FROM commands WHERE place IS NULL AND updated < ? LIMIT ?)`, before},
 	} {
-		n, err := t.exec(expired, before, left)
+		n, err := t.exec(over.delete, over.before, left)
 		if err != nil {
 			return 0, err
 		}

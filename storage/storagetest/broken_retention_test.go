@@ -4,19 +4,21 @@ import (
 	"context"
 	"time"
 
+	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/memory"
 )
 
 // pruneEarly forgets what is not over yet.
 func pruneEarly() hooks {
-	return hooks{prune: func(ctx context.Context, m *memory.Store, before time.Time, limit int) (int, error) {
-		return m.Prune(ctx, before.Add(time.Hour), limit)
+	return hooks{prune: func(ctx context.Context, m *memory.Store, p storage.PruneStep) (int, error) {
+		p.ExpiredBefore, p.OverBefore = p.ExpiredBefore.Add(time.Hour), p.OverBefore.Add(time.Hour)
+		return m.Prune(ctx, p)
 	}}
 }
 
 // pruneNothing forgets nothing.
 func pruneNothing() hooks {
-	return hooks{prune: func(context.Context, *memory.Store, time.Time, int) (int, error) { return 0, nil }}
+	return hooks{prune: func(context.Context, *memory.Store, storage.PruneStep) (int, error) { return 0, nil }}
 }
 
 // brokenRetention are stores that forget wrongly, by the clause that must catch
@@ -26,21 +28,30 @@ var brokenRetention = map[string]func() hooks{
 	"final commands go":                pruneEarly,
 	"tickets that led nowhere go":      pruneNothing,
 	"grants go when all is over":       pruneNothing,
+	"each kind has its time": func() hooks {
+		return hooks{prune: func(ctx context.Context, m *memory.Store, p storage.PruneStep) (int, error) {
+			if p.ExpiredBefore.After(p.OverBefore) {
+				p.OverBefore = p.ExpiredBefore // as if there were one time for all
+			}
+			return m.Prune(ctx, p)
+		}}
+	},
 	"pruning is bounded": func() hooks {
-		return hooks{prune: func(ctx context.Context, m *memory.Store, before time.Time, limit int) (int, error) {
-			return m.Prune(ctx, before, 10*limit)
+		return hooks{prune: func(ctx context.Context, m *memory.Store, p storage.PruneStep) (int, error) {
+			p.Limit *= 10
+			return m.Prune(ctx, p)
 		}}
 	},
 	"pruned stores go on": func() hooks {
-		return hooks{prune: func(ctx context.Context, m *memory.Store, before time.Time, limit int) (int, error) {
-			n, err := m.Prune(ctx, before, limit)
-			_ = m.Unenroll(ctx, "E-p", before) // as if its commands were all
+		return hooks{prune: func(ctx context.Context, m *memory.Store, p storage.PruneStep) (int, error) {
+			n, err := m.Prune(ctx, p)
+			_ = m.Unenroll(ctx, "E-p", p.OverBefore) // as if its commands were all
 			return n, err
 		}}
 	},
 	"a cancelled call forgets nothing": func() hooks {
-		return hooks{prune: func(ctx context.Context, m *memory.Store, before time.Time, limit int) (int, error) {
-			return m.Prune(context.WithoutCancel(ctx), before, limit)
+		return hooks{prune: func(ctx context.Context, m *memory.Store, p storage.PruneStep) (int, error) {
+			return m.Prune(context.WithoutCancel(ctx), p)
 		}}
 	},
 }

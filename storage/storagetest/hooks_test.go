@@ -49,7 +49,7 @@ type hooks struct {
 	refresh      func(context.Context, *memory.Store, enroll.RefreshStep) error
 	tokenTicket  func(context.Context, *memory.Store, [32]byte, time.Time) (enroll.Ticket, error)
 	revokeTokens func(context.Context, *memory.Store, string) error
-	prune        func(context.Context, *memory.Store, time.Time, int) (int, error)
+	prune        func(context.Context, *memory.Store, storage.PruneStep) (int, error)
 }
 
 var _ storage.Store = hooked{}
@@ -257,9 +257,9 @@ func (h hooked) RevokeTokens(ctx context.Context, enrollmentID string) error {
 	return h.Store.RevokeTokens(ctx, enrollmentID)
 }
 
-func (h hooked) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+func (h hooked) Prune(ctx context.Context, p storage.PruneStep) (int, error) {
 	if h.prune != nil {
-		return h.prune(ctx, h.Store, before, limit)
+		return h.prune(ctx, h.Store, p)
 	}
-	return h.Store.Prune(ctx, before, limit)
+	return h.Store.Prune(ctx, p)
 }

@@ -27,6 +27,8 @@ func retentionClauses() []clause[Retention] {
 			with their challenges and identities; those of enrollments stay, half made or ended.`, check: pruneTickets},
 		{name: "grants go when all is over", rule: `A grant goes with its tokens when each of them and the code have expired
 			before the time, or its enrollment has ended; tokens in force stay so.`, check: pruneGrants},
+		{name: "each kind has its time", rule: `Attempts, sessions and web sessions go by ExpiredBefore alone, commands,
+			grants and tickets by OverBefore alone; by a time that is zero nothing goes.`, check: pruneTimes},
 		{name: "pruning is bounded", rule: `Prune forgets no more than limit records at once, says how many, and 0 when nothing
 			is left.`, check: pruneBounded},
 		{name: "pruned stores go on", rule: `What was issued, queued and granted after Prune keeps its order behind what was
@@ -51,9 +53,15 @@ func tellRetention(w *world[Retention]) *retention {
 // prune forgets everything that was over before a time, and returns how much.
 func (s *retention) prune(before time.Time) int {
 	s.Helper()
+	return s.pruneBy(storage.PruneStep{ExpiredBefore: before, OverBefore: before, Limit: 100})
+}
+
+// pruneBy takes a step until nothing is left, and returns how much went.
+func (s *retention) pruneBy(p storage.PruneStep) int {
+	s.Helper()
 	sum := 0
 	for {
-		n, err := s.r.Prune(s.ctx, before, 100)
+		n, err := s.r.Prune(s.ctx, p)
 		s.ok(err, "Prune")
 		if n == 0 {
 			return sum
@@ -193,6 +201,40 @@ func pruneGrants(w *world[Retention]) {
 	s.inForce("living", "t-living", at(9999), "that does not expire")
 }
 
+func pruneTimes(w *world[Retention]) {
+	s := tellRetention(w)
+	late := start.AddDate(1, 0, 0)
+	p := s.enrolled("p", "u1", start)
+	p.enqueue(start, "done")
+	p.idle(start)
+	p.report("done", mdm.CommandAcknowledged, start)
+	s.ok(s.s.IssueTicket(s.ctx, ticketOf("t-over", "u1", "s-over"), [32]byte{}), "IssueTicket")
+	expiring := func(name string) {
+		s.ok(s.r.OpenState(s.ctx, id(name), start.Add(time.Minute)), "OpenState")
+		kept := session(name)
+		kept.Expires = start.Add(time.Minute)
+		s.ok(s.r.PutSession(s.ctx, kept, [32]byte{}), "PutSession")
+		s.ok(s.r.Grant(s.ctx, byCode(grantOf(name, "u1", start), name)), "Grant")
+	}
+	expiring("a")
+	before := s.state()
+	s.equal(s.pruneBy(storage.PruneStep{Limit: 100}), 0, "Prune by no time: how many records went")
+	s.equal(s.pruneBy(storage.PruneStep{ExpiredBefore: late, OverBefore: start, Limit: 100}), 3,
+		"Prune of an attempt, a session and a web session that have expired: how many records went")
+	s.equal(s.state(), before, "what is stored when nothing but they went")
+	expiring("b")
+	s.equal(s.pruneBy(storage.PruneStep{OverBefore: late, Limit: 100}), 1+2+3,
+		"Prune of a final command, two grants whose codes have expired, and three tickets: how many records went")
+	s.equal(len(s.state().Commands), 0, "commands that are left")
+	s.ok(s.r.ConsumeState(s.ctx, id("b"), start), "ConsumeState of an attempt that stayed")
+	_, err := s.r.Session(s.ctx, id("b"), start)
+	s.ok(err, "Session that stayed")
+	again := grantOf("c", "u1", start)
+	again.Session = id("web session b")
+	s.is(s.r.Grant(s.ctx, again), enroll.ErrSessionUsed, "Grant of a web session that stayed")
+	s.equal(s.pruneBy(storage.PruneStep{ExpiredBefore: late, Limit: 100}), 3, "Prune of the others that have expired: how many records went")
+}
+
 func pruneBounded(w *world[Retention]) {
 	s := tellRetention(w)
 	p := s.enrolled("p", "u1", start)
@@ -204,14 +246,14 @@ func pruneBounded(w *world[Retention]) {
 		s.ok(s.s.IssueTicket(s.ctx, ticketOf("t-"+name, "u1", name), [32]byte{}), "IssueTicket")
 	}
 	for _, limit := range []int{0, -1} {
-		n, err := s.r.Prune(s.ctx, start.Add(time.Hour), limit)
+		n, err := s.r.Prune(s.ctx, storage.PruneStep{ExpiredBefore: start.Add(time.Hour), OverBefore: start.Add(time.Hour), Limit: limit})
 		s.ok(err, "Prune")
 		s.equal(n, 0, "records that went with no limit to fill")
 	}
 	count := func() int { state := s.state(); return len(state.Commands) + len(state.Tickets) }
 	sum, before := 0, count()
 	for range 100 {
-		n, err := s.r.Prune(s.ctx, start.Add(time.Hour), 4)
+		n, err := s.r.Prune(s.ctx, storage.PruneStep{ExpiredBefore: start.Add(time.Hour), OverBefore: start.Add(time.Hour), Limit: 4})
 		s.ok(err, "Prune")
 		s.truth(n <= 4, "%d records went with a limit of 4", n)
 		left := count()
@@ -254,7 +296,7 @@ func pruneCancelled(w *world[Retention]) {
 	s := tellRetention(w)
 	s.ok(s.s.IssueTicket(s.ctx, ticketOf("t", "u1", "s"), [32]byte{}), "IssueTicket")
 	before := s.state()
-	n, err := s.r.Prune(s.gone(), start.Add(time.Hour), 10)
+	n, err := s.r.Prune(s.gone(), storage.PruneStep{ExpiredBefore: start.Add(time.Hour), OverBefore: start.Add(time.Hour), Limit: 10})
 	s.truth(err != nil && n == 0, "Prune succeeds when its context is over")
 	s.equal(s.state(), before, "what is stored")
 }
@@ -265,13 +307,15 @@ func (h *history) prune() {
 	if _, ok := h.s.(storage.Pruner); !ok {
 		return
 	}
-	before := h.now.Add(-time.Duration(h.rng.IntN(120)) * time.Minute)
-	h.do("Prune before "+before.Format(time.TimeOnly), func(d Devices) (any, error) {
+	ago := func() time.Time { return h.now.Add(-time.Duration(h.rng.IntN(120)) * time.Minute) }
+	step := storage.PruneStep{ExpiredBefore: ago(), OverBefore: ago(), Limit: 1000}
+	what := "Prune what expired before " + step.ExpiredBefore.Format(time.TimeOnly) + " and was over before " + step.OverBefore.Format(time.TimeOnly)
+	h.do(what, func(d Devices) (any, error) {
 		p, ok := d.(storage.Pruner)
 		if !ok {
 			return nil, nil
 		}
-		_, err := p.Prune(h.ctx, before, 1000)
+		_, err := p.Prune(h.ctx, step)
 		return nil, err
 	})
 }

@@ -295,7 +295,7 @@ func forget(ctx context.Context, s storage.Store) []string {
 	p, can := s.(storage.Pruner)
 	for _, before := range []time.Time{minute(41), minute(75), minute(60 * 24 * 90)} {
 		if can {
-			n, err := p.Prune(ctx, before, 1000)
+			n, err := p.Prune(ctx, storage.PruneStep{ExpiredBefore: before, OverBefore: before, Limit: 1000})
 			a.said("Prune", n, err)
 			state, err := s.State(ctx)
 			a.said("State after Prune", state, err)
