@@ -1,11 +1,15 @@
 package sqlite_test
 
 import (
+	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/storage/sqlite"
 	"github.com/enrollkit/enrollkit/storage/storagetest"
 )
@@ -52,4 +56,56 @@ func BenchmarkFloor(b *testing.B) {
 			require.NoError(b, err)
 		}
 	})
+}
+
+// BenchmarkFanOut queues one command for 10 000 enrollments, and asks for a push
+// for each, beside a bare INSERT … SELECT of as many that asks for none.
+func BenchmarkFanOut(b *testing.B) {
+	const devices = 10_000
+	place := b.TempDir()
+	s, err := openPlace(place)
+	require.NoError(b, err)
+	b.Cleanup(func() { s.Close() })
+	db := raw(b, filepath.Join(place, "enroll.db"))
+	_, err = db.ExecContext(b.Context(), crowd(devices))
+	require.NoError(b, err)
+	// Finished as soon as it is measured, so that each round meets the same.
+	finish := func() {
+		_, err := db.ExecContext(b.Context(), `UPDATE commands SET place = NULL WHERE place IS NOT NULL AND enrollment <> 7;
+			UPDATE enrollments SET push_due = NULL, push_settled = push_request; PRAGMA wal_checkpoint(TRUNCATE)`)
+		require.NoError(b, err)
+	}
+	payload := make([]byte, 400)
+	n := 0
+	var enqueued, inserted []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		n++
+		commands := make([]mdm.Command, devices)
+		for i := range commands {
+			commands[i] = mdm.Command{
+				UUID: fmt.Sprint("fan", n, "-", i), EnrollmentID: fmt.Sprint("E", i+1), RequestType: "DeviceInformation", Payload: payload, Queued: time.Now(),
+			}
+		}
+		finish()
+		begun := time.Now()
+		b.StartTimer()
+		require.NoError(b, s.Enqueue(b.Context(), commands...))
+		b.StopTimer()
+		enqueued = append(enqueued, time.Since(begun))
+		finish()
+		begun = time.Now()
+		_, err := db.ExecContext(b.Context(), `INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
+			SELECT seq, ?1 || seq, 'DeviceInformation', 'Queued', 1, 1, 1, ?2 FROM enrollments WHERE state = 'enrolled'`, fmt.Sprint("bare", n), payload)
+		require.NoError(b, err)
+		inserted = append(inserted, time.Since(begun))
+		b.StartTimer()
+	}
+	middle := func(list []time.Duration) float64 {
+		slices.Sort(list)
+		return float64(list[len(list)/2].Microseconds()) / 1000
+	}
+	b.ReportMetric(middle(enqueued), "ms-median")
+	b.ReportMetric(middle(inserted), "ms-bare")
+	b.ReportMetric(middle(enqueued)/middle(inserted), "x-floor")
 }
