@@ -13,8 +13,8 @@ var ErrKey = seal.ErrKey
 
 // SchemaError is a database that a newer version of this module has used. It is
 // left as it is. A store that was open before goes on as long as it finds what it
-// knows; steps that do not fail, change nothing, and devices are answered 503
-// until the program is replaced.
+// knows. Steps that do not find it fail and change nothing: devices are answered
+// 503 until the program is replaced.
 type SchemaError struct {
 	// Found is the version of the database's schema, Known the highest one
 	// that this program can work with.
