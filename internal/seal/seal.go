@@ -115,6 +115,19 @@ func (r *Ring) find(id []byte) *master {
 // Sealed reports whether the ring has keys.
 func (r *Ring) Sealed() bool { return len(r.keys) > 0 }
 
+// Heads are what the values begin with that the ring opens, if they are as they
+// were sealed. The ring has been admitted to its database.
+func (r *Ring) Heads() [][]byte {
+	heads := [][]byte{}
+	if r.plain {
+		heads = append(heads, []byte{formPlain})
+	}
+	for _, k := range r.keys {
+		heads = append(heads, append([]byte{formSealed}, k.id[:]...))
+	}
+	return heads
+}
+
 // Seal returns what to store of a secret in a column, such as
 // "enrollments.token", of the row with these names.
 func (r *Ring) Seal(secret []byte, column string, row ...string) ([]byte, error) {

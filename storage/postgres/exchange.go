@@ -51,7 +51,7 @@ func (s *Store) Exchange(ctx context.Context, step mdm.ExchangeStep) (mdm.Exchan
 		!step.Idle && slices.Contains(reports, step.Status), step.CommandUUID == "" && step.Status == mdm.CommandFormatError,
 		step.CommandUUID, string(step.Status), place, step.Result, step.Idle, at.Truncate(24*time.Hour))
 	err := s.admit(ctx, x.from,
-		func(t *tx) (device, error) { return x.run(t, !x.retry.IsZero()) },
+		func(t *tx) (device, error) { return x.run(t, !x.retry.IsZero(), s.heads) },
 		x.atLength)
 	if err != nil {
 		return mdm.Exchanged{}, err
@@ -60,11 +60,12 @@ func (s *Store) Exchange(ctx context.Context, step mdm.ExchangeStep) (mdm.Exchan
 }
 
 // run runs the statement. With ask it leaves the step alone if a push has to be
-// asked for; so it does on the first contact of a day.
-func (x *exchange) run(t *tx, ask bool) (device, error) {
+// asked for, and with heads if a payload begins with none of them; so it does on
+// the first contact of a day.
+func (x *exchange) run(t *tx, ask bool, heads [][]byte) (device, error) {
 	x.out = mdm.Exchanged{}
 	var d device
-	err := t.each(senderSQL+exchangeSQL+exchangeEnd, append(slices.Clip(x.values), ask), func(scan func(...any) error) error {
+	err := t.each(senderSQL+exchangeSQL+exchangeEnd, append(slices.Clip(x.values), ask, heads), func(scan func(...any) error) error {
 		var unchanged int
 		var reported, next, seq int64
 		var c mdm.Command
@@ -98,7 +99,7 @@ func (x *exchange) atLength(t *tx) (device, error) {
 		x.step.EnrollmentID, x.from.at, x.from.at.Truncate(24*time.Hour)); err != nil {
 		return device{}, err
 	}
-	d, err := x.run(t, false)
+	d, err := x.run(t, false, nil)
 	if err != nil || x.retry.IsZero() || x.out.Next != nil {
 		return d, err
 	}

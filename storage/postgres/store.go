@@ -49,6 +49,7 @@ type Options struct {
 type Store struct {
 	pool    *pgxpool.Pool
 	secrets *seal.Ring
+	heads   [][]byte // of what secrets opens
 
 	// How far Reseal has come.
 	resealing sync.Mutex
@@ -138,7 +139,9 @@ func (s *Store) prepare(ctx context.Context, o Options) error {
 	if err := migrate(ctx, s.pool); err != nil {
 		return err
 	}
-	return s.secrets.Admit(ctx, marks{s}, o.AllowUnsealed)
+	err := s.secrets.Admit(ctx, marks{s}, o.AllowUnsealed)
+	s.heads = s.secrets.Heads()
+	return err
 }
 
 // checkServer fails when the server answers before a commit is on its disk, and

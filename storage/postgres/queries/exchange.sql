@@ -21,7 +21,11 @@
 		held.offered || array_remove(ARRAY[held.reported, CASE WHEN held.waits > held.offered[1] THEN NULL ELSE held.waits END], NULL) AS all_of_them,
 		-- Only what was answered NotNow is left, and a push is to be asked for.
 		$14::boolean AND held.waits IS NULL AND EXISTS (
-			SELECT 1 FROM commands c WHERE c.enrollment = held.enrollment AND c.place = 2 AND c.seq IS DISTINCT FROM held.reported) AS asks
+			SELECT 1 FROM commands c WHERE c.enrollment = held.enrollment AND c.place = 2 AND c.seq IS DISTINCT FROM held.reported)
+		-- Or one is sealed with a key that is not here, which is to undo the step.
+		OR $15::bytea[] IS NOT NULL AND EXISTS (
+			SELECT 1 FROM commands c WHERE c.seq IN (held.reported, held.waits, held.offered[1])
+			AND substring(c.payload FROM 1 FOR 9) <> ALL ($15::bytea[]) AND substring(c.payload FROM 1 FOR 1) <> ALL ($15::bytea[])) AS asks
 	FROM held
 ), written AS (
 	UPDATE commands c SET
