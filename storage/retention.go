@@ -38,12 +38,14 @@ const batch = 500
 type Retention struct {
 	Store Pruner
 	// Keep is for how long commands, grants and tickets stay after they are over: at
-	// least MinKeep, by default DefaultKeep. Sign-in attempts, sessions and web
-	// sessions go an hour after their expiry, however long Keep is: anybody can
-	// leave an attempt, and nobody needs one that has expired. A ticket goes by when it was issued, so Keep must also
-	// be longer than enroll.Config.Clocks together. The CommandUUID of a command
-	// that went is new again, so it must be longer than whoever queues commands
-	// repeats one.
+	// least MinKeep, by default DefaultKeep. A ticket goes by when it was issued, so
+	// Keep must also be longer than enroll.Config.Clocks together. The CommandUUID
+	// of a command that went is new again, so it must be longer than whoever queues
+	// commands repeats one.
+	//
+	// Sign-in attempts, sessions and web sessions go an hour after their expiry,
+	// however long Keep is: anybody can leave an attempt, and nobody needs one that
+	// has expired.
 	Keep time.Duration
 	// Every is the time from one turn to the next, by default DefaultEvery.
 	Every time.Duration

@@ -9,11 +9,13 @@
 // each: it finds the sender by its certificate, judges, writes, and returns what
 // is needed to say which error it is. A few more are taken by what is rare: the
 // first contact of a day, the first step with a new bearer token, which ends the
-// former ones, and the end of a session that leaves a command answered NotNow.
-// Otherwise an Idle with nothing to do writes nothing, and takes no transaction
-// number. Fan-out is one statement however many
-// enrollments there are; it asks for a push for each, in a narrow table of its
-// own.
+// former ones, the end of a session that leaves a command answered NotNow, and a
+// command that is sealed with a key which this node was not given. Otherwise an
+// Idle with nothing to do writes nothing, and takes no transaction number.
+//
+// Fan-out is one statement however many enrollments there are; it asks for a push
+// for each, in a narrow table of its own. When a command of it exists already,
+// since an answer was lost, a second statement adds the others.
 //
 // Nothing costs more with more enrollments, a longer queue or a longer history:
 // what is pending is found by partial indexes. What is final is for Prune.
