@@ -44,7 +44,9 @@ type PruneStep struct {
 	//
 	// Tickets, with their challenges and identities, when they were issued then,
 	// are not spent, no device has authenticated by them, and no grant is left of
-	// them. To a person and a device they are unknown from then on.
+	// them. To a person and a device they are unknown from then on, whatever is
+	// still in force of them: it is for the caller that this time is longer ago than
+	// MaxAge, Clocks.Window and Clocks.Grace of enroll.Config together.
 	OverBefore time.Time
 	// Limit is how many records go at most.
 	Limit int

@@ -15,9 +15,10 @@ const (
 	// DefaultEvery is a quarter of an hour: a crowd of strangers who open the
 	// sign-in page leaves nothing for longer than an hour and a half.
 	DefaultEvery = 15 * time.Minute
-	// MinKeep is the shortest Keep. It is longer than a ticket lives by the
-	// default clocks of package enroll, and than clocks of nodes are apart.
-	MinKeep = time.Hour
+	// MinKeep is the shortest Keep. By the defaults of package enroll a ticket is
+	// downloaded for the last time 60 minutes after it was issued, and 20 minutes
+	// later its device must have come. The rest is for nodes whose clocks differ.
+	MinKeep = 2 * time.Hour
 )
 
 // grace is for how long after their expiry sign-in attempts, sessions and web
@@ -28,8 +29,8 @@ const grace = time.Hour
 // notice it.
 const batch = 500
 
-// Retention prunes a store at the start and then every so often, of all that
-// [Pruner] names. Store is needed.
+// Retention makes a store forget what is over, see [Pruner]: at the start, and
+// then again and again. Store is needed.
 //
 //	go func() { failed <- storage.Retention{Store: store}.Run(ctx) }()
 //
@@ -39,9 +40,10 @@ type Retention struct {
 	Store Pruner
 	// Keep is for how long commands, grants and tickets stay after they are over: at
 	// least MinKeep, by default DefaultKeep. A ticket goes by when it was issued, so
-	// Keep must also be longer than enroll.Config.Clocks together. The CommandUUID
-	// of a command that went is new again, so it must be longer than whoever queues
-	// commands repeats one.
+	// Keep must also be longer than MaxAge, Clocks.Window and Clocks.Grace of
+	// enroll.Config together: until then a device may come by the last download.
+	// The CommandUUID of a command that went is new again, so Keep must be longer
+	// than whoever queues commands repeats one.
 	//
 	// Sign-in attempts, sessions and web sessions go an hour after their expiry,
 	// however long Keep is: anybody can leave an attempt, and nobody needs one that
@@ -56,8 +58,8 @@ type Retention struct {
 }
 
 // Run prunes until ctx ends, and returns nil then. A turn that fails is logged,
-// and the next one takes up what it left. An error means that the Retention is
-// not good, as it is for Prune.
+// and the next one takes up what it left. An error names what is wrong with the
+// fields.
 func (r Retention) Run(ctx context.Context) error {
 	r, err := r.complete()
 	if err != nil {
@@ -81,9 +83,9 @@ func (r Retention) Run(ctx context.Context) error {
 	}
 }
 
-// Prune is one turn, for who has a schedule of their own: it forgets all that has
-// been over for long enough, in steps of a few hundred records. It returns how many
-// records went, also when there is an error.
+// Prune is one turn, for whoever has a schedule of their own: it forgets all that
+// has been over for long enough, in steps of a few hundred records. It returns how
+// many records went, also when there is an error.
 func (r Retention) Prune(ctx context.Context) (n int, err error) {
 	if r, err = r.complete(); err != nil {
 		return 0, err

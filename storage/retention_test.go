@@ -3,6 +3,7 @@ package storage_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/sso"
 	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/memory"
@@ -79,8 +82,8 @@ func TestRetention(t *testing.T) {
 			says: []string{"records=1200"},
 		},
 		"periods": {
-			heap: heap{left: 1}, retention: storage.Retention{Keep: 90 * time.Minute, Every: 7 * time.Minute}, runs: 8 * time.Minute,
-			want: [][4]int{{0, -60, -90, 1}, {0, -60, -90, 0}, {7, -53, -83, 0}},
+			heap: heap{left: 1}, retention: storage.Retention{Keep: 150 * time.Minute, Every: 7 * time.Minute}, runs: 8 * time.Minute,
+			want: [][4]int{{0, -60, -150, 1}, {0, -60, -150, 0}, {7, -53, -143, 0}},
 			says: []string{"records=1"},
 		},
 		"another clock": {
@@ -142,7 +145,7 @@ func TestRetentionRefuses(t *testing.T) {
 		want      []string
 	}{
 		"nothing":           {storage.Retention{}, []string{"no Store"}},
-		"a short Keep":      {storage.Retention{Store: store, Keep: storage.MinKeep - 1}, []string{"Keep is 59m59.999999999s, and at least 1h0m0s"}},
+		"a short Keep":      {storage.Retention{Store: store, Keep: storage.MinKeep - 1}, []string{"Keep is 1h59m59.999999999s, and at least 2h0m0s"}},
 		"a negative Keep":   {storage.Retention{Store: store, Keep: -time.Hour}, []string{"Keep"}},
 		"a negative Every":  {storage.Retention{Store: store, Every: -1}, []string{"Every is negative"}},
 		"all at once":       {storage.Retention{Keep: 1, Every: -1}, []string{"no Store", "Keep", "Every"}},
@@ -178,6 +181,61 @@ func TestRetentionOfStrangers(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.went, n, "after %v", c.passed)
 	}
+}
+
+// A ticket that was downloaded at the last moment is there until its device can
+// come no more, and so is an identity that was issued for it.
+func TestRetentionOfTickets(t *testing.T) {
+	ctx := t.Context()
+	store := memory.New()
+	issued := time.Date(2026, time.November, 24, 9, 0, 0, 0, time.UTC)
+	clocks := enroll.Clocks{Wait: enroll.DefaultWait, Window: enroll.DefaultWindow, Grace: enroll.DefaultGrace}
+	last := issued.Add(enroll.DefaultMaxAge)
+	over := last.Add(clocks.Window + clocks.Grace)
+	now := over.Add(-time.Microsecond)
+	turn := func() int {
+		n, err := storage.Retention{Store: store, Keep: storage.MinKeep, Now: func() time.Time { return now }}.Prune(ctx)
+		require.NoError(t, err)
+		return n
+	}
+	name := func(kind string) [32]byte { return sha256.Sum256([]byte(kind)) }
+	identify := func(ticket string, at time.Time) error {
+		_, err := store.Identify(ctx, enroll.IdentifyStep{
+			Challenge: name("last of " + ticket), Key: name("key"), Certificate: []byte(ticket), Digest: sha256.Sum256([]byte(ticket)), At: at,
+		})
+		return err
+	}
+	authenticate := func(ticket string) error {
+		_, err := store.Authenticate(ctx, mdm.AuthenticateStep{Certificate: sha256.Sum256([]byte(ticket)), EnrollmentID: "E-" + ticket, At: now})
+		return err
+	}
+	for _, ticket := range []string{"begun", "identified", "left"} {
+		require.NoError(t, store.IssueTicket(ctx, enroll.Ticket{ID: ticket, Session: name(ticket), UserID: "u1", Way: mdm.WayProfile, Issued: issued}, [32]byte{}))
+		for _, d := range []enroll.DownloadStep{
+			{TicketID: ticket, Challenge: name("first of " + ticket), At: issued.Add(clocks.Wait)},
+			{TicketID: ticket, Challenge: name("last of " + ticket), At: last},
+		} {
+			d.Clocks, d.MaxDownloads, d.MaxAge = clocks, enroll.DefaultMaxDownloads, enroll.DefaultMaxAge
+			_, err := store.Download(ctx, d)
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, identify("identified", last))
+
+	require.Zero(t, turn())
+	_, err := store.Challenge(ctx, name("last of begun"), name("key"), now)
+	require.NoError(t, err)
+	require.NoError(t, identify("begun", now))
+	require.Zero(t, turn())
+	require.NoError(t, authenticate("begun"))
+	require.NoError(t, authenticate("identified"))
+
+	_, err = store.Challenge(ctx, name("last of left"), name("key"), over)
+	require.ErrorIs(t, err, enroll.ErrChallenge, "it ends just here")
+	now = issued.Add(storage.MinKeep + time.Microsecond)
+	require.Equal(t, 1, turn(), "the one by which nobody came")
+	_, err = store.Ticket(ctx, "left")
+	require.ErrorIs(t, err, enroll.ErrUnknownTicket)
 }
 
 // Several of them on a store take each record once.

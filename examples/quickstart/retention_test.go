@@ -70,8 +70,9 @@ func TestRetention(t *testing.T) {
 	require.Equal(t, 1, n, "the device goes on")
 }
 
-// However long a ticket may wait, it is not forgotten before it is over.
+// However long a device may take after the last download of its ticket, that is
+// not forgotten before.
 func TestRetentionWaitsForTickets(t *testing.T) {
-	clocks := enroll.Clocks{Wait: 30 * 24 * time.Hour, Window: time.Minute, Grace: time.Hour}
-	require.Greater(t, (&server{}).retention(clocks).Keep, clocks.Wait+clocks.Window+clocks.Grace)
+	clocks := enroll.Clocks{Wait: time.Minute, Window: enroll.MaxWindow, Grace: 30 * 24 * time.Hour}
+	require.Greater(t, (&server{}).retention(clocks).Keep, enroll.DefaultMaxAge+clocks.Window+clocks.Grace)
 }

@@ -99,9 +99,10 @@ func start(ctx context.Context, o options, logger *slog.Logger) (_ *server, err 
 }
 
 // retention forgets what is over: sign-ins that have expired, finished commands and
-// tickets that led nowhere. No ticket lives as long as it keeps them.
+// tickets that led nowhere. A ticket is downloaded until DefaultMaxAge, and nothing
+// lives longer than that download's clocks.
 func (s *server) retention(clocks enroll.Clocks) storage.Retention {
-	return storage.Retention{Store: s.store, Keep: storage.DefaultKeep + clocks.Wait + clocks.Window + clocks.Grace, Logger: s.log}
+	return storage.Retention{Store: s.store, Keep: storage.DefaultKeep + enroll.DefaultMaxAge + clocks.Window + clocks.Grace, Logger: s.log}
 }
 
 // web puts the handlers together, as an integrator would: see examples/minimal

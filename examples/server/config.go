@@ -240,7 +240,7 @@ func (c *config) judgeNumbers(f *faults) {
 		}
 	}
 	if c.Retention.Keep < duration(storage.MinKeep) {
-		f.add("retention.keep", fmt.Errorf("is under %v: tickets may not be over", storage.MinKeep))
+		f.add("retention.keep", fmt.Errorf("is under %v: before that a ticket may be in use", storage.MinKeep))
 	}
 	if c.Retention.Every <= 0 {
 		f.add("retention.every", errors.New("must be positive"))

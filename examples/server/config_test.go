@@ -87,8 +87,8 @@ func TestMistakes(t *testing.T) {
 		"numbers": {func(c *config) { c.Database.Connections, c.Devices.Limit, c.Stop.Delay, c.Push.Lease = -1, -1, -1, -1 }, []string{
 			"database.connections: is negative", "devices.limit: is negative", "push.lease: is negative", "stop.delay: is negative",
 		}},
-		"retention": {func(c *config) { c.Retention = retentionConfig{Keep: duration(59 * time.Minute)} }, []string{
-			"retention.keep: is under 1h0m0s", "retention.every: must be positive",
+		"retention": {func(c *config) { c.Retention = retentionConfig{Keep: duration(119 * time.Minute)} }, []string{
+			"retention.keep: is under 2h0m0s", "retention.every: must be positive",
 		}},
 		"mistakes of several parts": {func(c *config) {
 			c.Organization, c.Policies, c.Account.Method, c.Devices.RA = "", "bad-policies", "kerberos", c.Signing

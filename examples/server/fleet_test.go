@@ -19,6 +19,7 @@ import (
 	"github.com/enrollkit/enrollkit/mdm/command"
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 	ssoextension "github.com/enrollkit/enrollkit/sso/extension"
+	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/postgres"
 )
 
@@ -85,7 +86,7 @@ func newFleet(t *testing.T, seed uint64) *fleet {
 		c.TLS, c.Proxy = pairConfig{}, proxyConfig{Trusted: []string{"127.0.0.1/32"}}
 		c.LogLevel = "warn"
 		// Nodes prune all the time, and nothing that is counted is over for so long.
-		c.Retention = retentionConfig{Keep: duration(time.Hour), Every: duration(50 * time.Millisecond)}
+		c.Retention = retentionConfig{Keep: duration(storage.MinKeep), Every: duration(50 * time.Millisecond)}
 	})
 	f.writePolicies()
 	for range fleetNodes {
