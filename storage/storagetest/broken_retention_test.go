@@ -2,10 +2,14 @@ package storagetest_test
 
 import (
 	"context"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/memory"
+	"github.com/enrollkit/enrollkit/storage/storagetest"
 )
 
 // pruneEarly forgets what is not over yet.
@@ -54,4 +58,23 @@ var brokenRetention = map[string]func() hooks{
 			return m.Prune(context.WithoutCancel(ctx), p)
 		}}
 	},
+}
+
+// TestSuiteBitesByNoTime has stores to which a time that is zero means any time.
+func TestSuiteBitesByNoTime(t *testing.T) {
+	for name, anyTime := range map[string]func(*storage.PruneStep) *time.Time{
+		"what expires":      func(p *storage.PruneStep) *time.Time { return &p.ExpiredBefore },
+		"what is asked for": func(p *storage.PruneStep) *time.Time { return &p.OverBefore },
+	} {
+		t.Run(name, func(t *testing.T) {
+			wrong := hooks{prune: func(ctx context.Context, m *memory.Store, p storage.PruneStep) (int, error) {
+				if before := anyTime(&p); before.IsZero() {
+					*before = time.Now().AddDate(100, 0, 0)
+				}
+				return m.Prune(ctx, p)
+			}}
+			suite := storagetest.Whole(func(string) (hooked, error) { return hooked{memory.New(), wrong}, nil })
+			require.Contains(t, suite.Failure(t, "retention/each kind has its time"), "RULE: ")
+		})
+	}
 }
