@@ -59,7 +59,7 @@ func (d Database) refused(t *testing.T, what string, with []byte) (err error) {
 
 // WrongMasterKey opens the database with a wrong key, which is refused, and has
 // a node without the key that another one has sealed with: what that one sealed
-// cannot be read, and it is there for who has the key.
+// cannot be read, and it is there for whoever has the key.
 func (d Database) WrongMasterKey(t *testing.T) {
 	old := d.open(t, key(1))
 	w := New(t, old)
@@ -71,6 +71,10 @@ func (d Database) WrongMasterKey(t *testing.T) {
 	}
 
 	old, next := d.open(t, key(1)), d.open(t, key(2), key(1))
+	w.On(next)
+	w.queue(Report, "of the next key")
+	w.On(old)
+	w.Is(storage.ErrKey, Report) // the command that it reports can be read, and not the one after it
 	for {
 		n, err := next.Reseal(t.Context(), 100)
 		if err != nil {
@@ -80,8 +84,9 @@ func (d Database) WrongMasterKey(t *testing.T) {
 			break
 		}
 	}
-	w.On(old)
-	w.Is(storage.ErrKey, Idle) // its command cannot be read
+	for _, request := range []string{Idle, Again, Report} {
+		w.Is(storage.ErrKey, request) // its command cannot be read
+	}
 	w.On(next)
 	w.Heals()
 }
@@ -102,7 +107,7 @@ func (d Database) FutureSchema(t *testing.T) {
 	}
 	w.note()
 	d.Rename("enrollments", "enrollments_of_tomorrow")
-	w.Refuses("enrollments", Authenticate, TokenUpdate, Idle, Report, CheckOut)
+	w.Refuses("enrollments", Authenticate, TokenUpdate, Idle, Again, Report, CheckOut)
 	d.Rename("enrollments_of_tomorrow", "enrollments")
 	d.Version(0)
 	w.Heals()

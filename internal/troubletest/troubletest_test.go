@@ -63,7 +63,7 @@ func says(judge func()) (text string) {
 
 func TestJudgesBite(t *testing.T) {
 	full := errors.New("the disk is full")
-	requests := []string{troubletest.Authenticate, troubletest.Idle, troubletest.Report, troubletest.CheckOut}
+	requests := []string{troubletest.Authenticate, troubletest.Idle, troubletest.Again, troubletest.Report, troubletest.CheckOut}
 	s := &ill{Store: memory.New()}
 	w := troubletest.New(judged{t}, s)
 	s.trouble = full

@@ -46,13 +46,14 @@ const (
 	Authenticate = "Authenticate" // of a phone with a fresh identity
 	TokenUpdate  = "TokenUpdate"  // the first of a phone: it enrolls, and a command is queued
 	Idle         = "Idle"         // finds a command
+	Again        = "Again"        // is Idle, and finds a command that it answered NotNow before
 	Report       = "Report"       // of a command that was sent; its result is of 400 KB
 	CheckOut     = "CheckOut"     // ends an enrollment
 	SignIn       = "SignIn"       // a person who begins to sign in
 )
 
 // Requests are all requests, in the order in which they are sent.
-var Requests = []string{Authenticate, TokenUpdate, Idle, Report, CheckOut, SignIn}
+var Requests = []string{Authenticate, TokenUpdate, Idle, Again, Report, CheckOut, SignIn}
 
 // World is a server on a store, and who asks it.
 type World struct {
@@ -89,15 +90,18 @@ func New(t testing.TB, store storage.Store) *World {
 	w.result = base64.StdEncoding.EncodeToString(random)
 	w.On(store)
 
-	for _, name := range Requests[:5] {
+	phones := Requests[:len(Requests)-1] // SignIn has none
+	for _, name := range phones {
 		w.identify(name)
 	}
-	for _, name := range Requests[1:5] {
+	for _, name := range phones[1:] {
 		w.must(w.send(name, w.checkIn(name, "Authenticate")))
 	}
-	for _, name := range Requests[2:5] {
+	for _, name := range phones[2:] {
 		w.must(w.send(name, w.checkIn(name, "TokenUpdate")))
 	}
+	w.must(w.send(Again, w.connect(Again, "Idle", nil)))
+	w.must(w.send(Again, w.connect(Again, "NotNow", map[string]any{"CommandUUID": planned(enrollmentID(Again))})))
 	w.must(w.send(Report, w.connect(Report, "Idle", nil)))
 	w.command = planned(enrollmentID(Report))
 	w.note()
@@ -151,12 +155,26 @@ func planned(enrollmentID string) string { return "plan-" + enrollmentID }
 
 // Plan implements mdm.Planner.
 func (plan) Plan(_ context.Context, e mdm.Enrollment) ([]mdm.Command, error) {
-	uuid := planned(e.ID)
+	c, err := securityInfo(planned(e.ID))
+	return []mdm.Command{c}, err
+}
+
+func securityInfo(uuid string) (mdm.Command, error) {
 	payload, err := command.Encode(uuid, command.SecurityInfo{})
-	return []mdm.Command{{UUID: uuid, Payload: payload}}, err
+	return mdm.Command{UUID: uuid, Payload: payload}, err
 }
 
 func enrollmentID(name string) string { return "E-" + name }
+
+// queue queues one more command for a phone, by the step of the store.
+func (w *World) queue(name, uuid string) {
+	w.t.Helper()
+	c, err := securityInfo(uuid)
+	w.ok(err)
+	c.EnrollmentID, c.RequestType, c.Queued = enrollmentID(name), "SecurityInfo", time.Now()
+	w.ok(w.store.Enqueue(w.t.Context(), c))
+	w.note()
+}
 
 // identify gives a phone its identity, by the steps of the store.
 func (w *World) identify(name string) {
@@ -195,7 +213,7 @@ func (w *World) ask(name string) answer {
 		r.Host = strings.TrimPrefix(baseURL, "https://")
 		r.Header.Set("User-Agent", safari)
 		return w.serve(r)
-	case Idle:
+	case Idle, Again:
 		return w.send(name, w.connect(name, "Idle", nil))
 	case Report:
 		return w.send(name, w.connect(name, "Acknowledged", map[string]any{
