@@ -240,9 +240,11 @@ func TestASpoiledTokenKeepsNobodyWaiting(t *testing.T) {
 	secretsAreThere(t, s, sealedAt, "b")
 	_, err := s.ClaimPushes(t.Context(), sealedAt.Add(30*time.Second), time.Minute, 100)
 	require.NoError(t, err, "the spoiled one was put off like the others")
+	before := dump(t, dsn)
 	target, err := s.ClaimPushes(t.Context(), sealedAt.Add(time.Minute), time.Minute, 1)
 	require.ErrorContains(t, err, `enrollments.token of ["E-a"]`)
 	require.Empty(t, target)
+	require.Equal(t, before, dump(t, dsn), "an error puts nothing off")
 }
 
 // TestASpoiledPayloadChangesNothing has a command whose payload does not open.

@@ -28,7 +28,7 @@ func TestTroubles(t *testing.T) {
 	}.Run(t)
 }
 
-// databaseOf is a new database, for who opens it.
+// databaseOf is a new database, for whoever opens it.
 func databaseOf(t *testing.T) troubletest.Database {
 	dsn := newDSN(t)
 	db := raw(t, dsn)
