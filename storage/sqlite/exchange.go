@@ -53,9 +53,8 @@ func (s *Store) Exchange(ctx context.Context, step mdm.ExchangeStep) (mdm.Exchan
 	x := exchange{ExchangeStep: step, from: sender{step.Certificate, step.EnrollmentID, step.Device, step.Bearer, at}}
 	rare := x.ofLast()
 	if step.Idle {
-		// Most devices that ask find nothing. They need not queue up for writing,
-		// which one that finds something does after this read: a small part of
-		// what its commit costs.
+		// Most devices that ask find nothing, and need not queue up for writing.
+		// For one that finds something, this read is little beside its commit.
 		d, err := s.readers.tx(context.WithoutCancel(ctx)).device(x.from)
 		rare = d.held || d.newDay(at) || d.fresh()
 		if err != nil || !d.waits && !rare {

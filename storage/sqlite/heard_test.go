@@ -14,6 +14,9 @@ const (
 	AccountWays = accountWays
 )
 
+// AskAllSQL is the statement that goes through the commands that it is about.
+const AskAllSQL = askAllSQL
+
 // Judged is what Go makes of the sender of an Exchange, and what the statements
 // of the hot path make of it: whether it is admitted with a token that came
 // before.

@@ -30,9 +30,33 @@ func withoutTransactions(statements []string) (list []string) {
 // the writer, which one step at a time has, and reads.
 func TestTheHotPathIsOneStatement(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
+	enrolled(t, s, "other") // prepares every statement
+	for _, step := range hotPath(t, s, "other") {
+		require.NoError(t, step.do(), step.what)
+	}
 	enrolled(t, s, "a")
+	for _, step := range hotPath(t, s, "a") {
+		heard, err := s.Listen(step.do)
+		require.NoError(t, err, step.what)
+		require.Len(t, withoutTransactions(heard.Writer), step.writes, step.what)
+		require.Len(t, withoutTransactions(heard.Readers), step.reads, step.what)
+		if step.writes == 0 {
+			require.Empty(t, heard.Writer, step.what)
+		}
+	}
+}
+
+// hotStep is a step and how many statements it takes.
+type hotStep struct {
+	what          string
+	writes, reads int
+	do            func() error
+}
+
+// hotPath is what a device sends, with the steps beside it that take more.
+func hotPath(t *testing.T, s *sqlite.Store, name string) []hotStep {
 	ctx := t.Context()
-	idle := mdm.ExchangeStep{Certificate: sha256.Sum256([]byte("a")), EnrollmentID: "E-a", Idle: true, At: sealedAt}
+	idle := mdm.ExchangeStep{Certificate: sha256.Sum256([]byte(name)), EnrollmentID: "E-" + name, Idle: true, At: sealedAt}
 	report := func(uuid string, status mdm.CommandStatus) mdm.ExchangeStep {
 		x := idle
 		x.Idle, x.CommandUUID, x.Status, x.Result, x.NotNowRetry = false, uuid, status, []byte("done"), time.Minute
@@ -56,7 +80,7 @@ func TestTheHotPathIsOneStatement(t *testing.T) {
 	update := func(at time.Time) func() error {
 		return func() error {
 			_, err := s.TokenUpdate(ctx, mdm.TokenUpdateStep{
-				Certificate: idle.Certificate, EnrollmentID: "E-a", Token: []byte("token"), PushMagic: "magic", At: at,
+				Certificate: idle.Certificate, EnrollmentID: idle.EnrollmentID, Token: []byte("token"), PushMagic: "magic", At: at,
 			})
 			return err
 		}
@@ -65,44 +89,26 @@ func TestTheHotPathIsOneStatement(t *testing.T) {
 		return func() error {
 			var list []mdm.Command
 			for _, uuid := range uuids {
-				list = append(list, mdm.Command{UUID: uuid, EnrollmentID: "E-a", RequestType: "DeviceInformation", Queued: sealedAt})
+				list = append(list, mdm.Command{UUID: uuid, EnrollmentID: idle.EnrollmentID, RequestType: "DeviceInformation", Queued: sealedAt})
 			}
 			return s.Enqueue(ctx, list...)
 		}
 	}
-	for _, step := range []struct {
-		what          string
-		writes, reads int
-		do            func() error
-		more          bool // it is not of the hot path, and takes at most so many
-	}{
+	return []hotStep{
 		{what: "Idle with a command", writes: 1, reads: 1, do: exchange(idle, "", "c1")},
 		{what: "Idle with the same command", writes: 1, reads: 1, do: exchange(idle, "", "c1")},
 		{what: "report, nothing left", writes: 1, do: exchange(report("c1", mdm.CommandAcknowledged), "c1", "")},
 		{what: "Idle with nothing", reads: 1, do: exchange(idle, "", "")},
 		{what: "TokenUpdate", writes: 1, do: update(sealedAt)},
-		{what: "Enqueue", writes: 9, more: true, do: enqueue("c2", "c3", "c4")},
+		{what: "Enqueue", writes: 5, do: enqueue("c2", "c3", "c4")},
 		{what: "Idle with the next command", writes: 1, reads: 1, do: exchange(idle, "", "c2")},
 		{what: "NotNow", writes: 1, do: exchange(report("c2", mdm.CommandNotNow), "c2", "c3")},
 		{what: "report, one is left", writes: 1, do: exchange(report("c3", mdm.CommandError), "c3", "c4")},
-		{what: "report, a push is to be asked for", writes: 4, more: true, do: exchange(report("c4", mdm.CommandAcknowledged), "c4", "")},
+		{what: "report, a push is to be asked for", writes: 4, do: exchange(report("c4", mdm.CommandAcknowledged), "c4", "")},
 		{what: "a late report of what was answered NotNow", writes: 1, do: exchange(report("c2", mdm.CommandAcknowledged), "c2", "")},
-		{what: "Idle on another day", writes: 3, reads: 1, more: true, do: exchange(tomorrow, "", "")},
+		{what: "Idle on another day", writes: 3, reads: 1, do: exchange(tomorrow, "", "")},
 		{what: "Idle on the same day", reads: 1, do: exchange(tomorrow, "", "")},
 		{what: "TokenUpdate on another day", writes: 1, do: update(sealedAt.AddDate(0, 0, 2))},
-	} {
-		heard, err := s.Listen(step.do)
-		require.NoError(t, err, step.what)
-		writes, reads := withoutTransactions(heard.Writer), withoutTransactions(heard.Readers)
-		require.Len(t, reads, step.reads, step.what)
-		if step.more {
-			require.LessOrEqual(t, len(writes), step.writes, "%s: %q", step.what, writes)
-			continue
-		}
-		require.Len(t, writes, step.writes, "%s: %q", step.what, writes)
-		if step.writes == 0 {
-			require.Empty(t, heard.Writer, step.what)
-		}
 	}
 }
 

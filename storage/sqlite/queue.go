@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 
+	"github.com/enrollkit/enrollkit/internal/seal"
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
@@ -19,16 +20,46 @@ const (
 	placeHeld  = 2 // answered NotNow in this session
 )
 
-// queue adds a command and reports whether it is new.
-func (t *tx) queue(enrollment int64, id string, c mdm.Command) (bool, error) {
-	payload, err := t.secrets.Seal(c.Payload, sealedPayload, id, c.UUID)
-	if err != nil {
-		return false, err
+// queued is a command on its way to a queue.
+type queued struct {
+	mdm.Command
+	payload []byte // sealed
+}
+
+// sealed seals the payloads of commands, which belong to this enrollment, or to
+// their own when that is empty.
+func sealed(with *seal.Ring, enrollmentID string, commands []mdm.Command) ([]queued, error) {
+	list := make([]queued, len(commands))
+	for i, c := range commands {
+		if enrollmentID != "" {
+			c.EnrollmentID = enrollmentID
+		}
+		payload, err := with.Seal(c.Payload, sealedPayload, c.EnrollmentID, c.UUID)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = queued{c, payload}
 	}
+	return list, nil
+}
+
+// queue adds a command, unless its enrollment has one with its UUID.
+func (t *tx) queue(c queued) error {
 	n, err := t.exec(`INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
-		VALUES (?1, ?2, ?3, 'Queued', 1, ?4, ?4, ?5) ON CONFLICT (enrollment, uuid) DO NOTHING`,
-		enrollment, c.UUID, c.RequestType, micros(c.Queued), payload)
-	return n == 1, err
+		SELECT seq, ?2, ?3, 'Queued', 1, ?4, ?4, ?5 FROM enrollments WHERE id = ?1 AND state = 'enrolled'
+		ON CONFLICT (enrollment, uuid) DO NOTHING`,
+		c.EnrollmentID, c.UUID, c.RequestType, micros(c.Queued), c.payload)
+	if err != nil || n == 1 {
+		return err
+	}
+	var enrolled bool
+	if _, err := t.get(`SELECT EXISTS (SELECT 1 FROM enrollments WHERE id = ? AND state = 'enrolled')`, args{c.EnrollmentID}, &enrolled); err != nil {
+		return err
+	}
+	if !enrolled {
+		return mdm.ErrUnknownEnrollment
+	}
+	return nil
 }
 
 // Enqueue implements mdm.Store.
@@ -36,26 +67,28 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 	if len(commands) == 0 {
 		return ctx.Err()
 	}
+	list, err := sealed(s.writer.secrets, "", commands)
+	if err != nil {
+		return err
+	}
 	return s.writer.do(ctx, func(t *tx) error {
-		for _, c := range commands {
-			var seq int64
-			found, err := t.get(`SELECT seq FROM enrollments WHERE id = ? AND state = 'enrolled'`, args{c.EnrollmentID}, &seq)
-			if err != nil {
+		var last int64
+		if _, err := t.get(`SELECT ifnull(max(seq), 0) FROM commands`, nil, &last); err != nil {
+			return err
+		}
+		for _, c := range list {
+			if err := t.queue(c); err != nil {
 				return err
-			}
-			if !found {
-				return mdm.ErrUnknownEnrollment
-			}
-			added, err := t.queue(seq, c.EnrollmentID, c)
-			if err != nil {
-				return err
-			}
-			if added {
-				if _, err := t.exec(`UPDATE enrollments SET `+askPush+` WHERE seq = ?2`, micros(c.Queued), seq); err != nil {
-					return err
-				}
 			}
 		}
-		return nil
+		_, err := t.exec(askAllSQL, last)
+		return err
 	})
 }
+
+// askAllSQL asks for a push for each command that came after ?. What a claim or a
+// retry put off stays put off.
+const askAllSQL = `UPDATE enrollments SET push_request = push_request + w.n,
+		push_due = CASE WHEN push_due IS NULL OR push_fixed = 0 AND push_due > w.due THEN w.due ELSE push_due END
+	FROM (SELECT enrollment, count(*) AS n, min(queued) AS due FROM commands NOT INDEXED WHERE seq > ? GROUP BY enrollment) AS w
+	WHERE enrollments.seq = w.enrollment`

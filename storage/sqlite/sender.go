@@ -95,7 +95,7 @@ func (t *tx) device(from sender) (device, error) {
 	}
 	err = d.judge(from)
 	if admitted != (err == nil && !d.fresh()) {
-		return device{}, fmt.Errorf("sqlite: enrollment %s: its statements and its judge differ (%t, %w)", d.id, admitted, err)
+		return device{}, fmt.Errorf("sqlite: enrollment %s: its statements and its judge differ: admitted is %t, and judged %q", d.id, admitted, fmt.Sprint(err))
 	}
 	if !d.way.Account() {
 		d.bearer = bearer{}

@@ -106,6 +106,9 @@ func explain(t *testing.T, db *sql.DB, statements []string) {
 			if detail == "SCAN seals" || detail == "SCAN picked" {
 				continue // as many rows as there are keys, and at most one
 			}
+			if statement == sqlite.AskAllSQL && (detail == "SCAN w" || detail == "USE TEMP B-TREE FOR GROUP BY") {
+				continue // as many rows as commands were queued
+			}
 			if strings.Contains(detail, "SCAN ") && !strings.Contains(detail, "SCAN CONSTANT ROW") || strings.Contains(detail, "TEMP B-TREE") {
 				t.Errorf("%s\nin: %s", detail, statement)
 			}

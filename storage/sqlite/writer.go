@@ -229,18 +229,20 @@ func (w *writer) prepare(ctx context.Context, query string) (statement, error) {
 }
 
 // disconnect gives the connection up, whatever state it is in. It does not go
-// back to the pool.
+// back to the pool. Every statement is closed, since one that is not keeps the
+// connection, and its lock, alive.
 func (w *writer) disconnect() {
 	conn := w.conn
 	w.conn = nil
-	defer func() {
-		_ = recover() // it may be why the connection goes
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-		_ = conn.Close()
-	}()
-	for _, st := range w.statements {
-		_ = st.Close() // the connection goes
+	attempt := func(do func() error) {
+		defer func() { _ = recover() }() // it may be why the connection goes
+		_ = do()
 	}
+	for _, st := range w.statements {
+		attempt(st.Close)
+	}
+	attempt(func() error { return conn.Raw(func(any) error { return driver.ErrBadConn }) })
+	attempt(conn.Close)
 }
 
 // close waits for the calls that have begun.
