@@ -21,6 +21,9 @@ func Scanning() map[string]string {
 	}
 }
 
+// Troubled are statements that are taken in trouble alone.
+func Troubled() []string { return []string{passedOverSQL} }
+
 // Again is how steps are tried again.
 func Again(ctx context.Context, try func() error) error { return again(ctx, try) }
 

@@ -14,63 +14,114 @@ import (
 //go:embed queries/settle.sql
 var settleSQL string
 
+// dueSQL is a condition on pushes: who is to be woken at $1, by the index for that.
+const dueSQL = `due <= $1 AND reachable AND NOT suspended`
+
+// opensSQL is a condition on pushes p: the token begins with one of $2, as what this
+// node opens. OFFSET 0 has each looked at by itself, until there are enough.
+const opensSQL = `EXISTS (SELECT 1 FROM enrollments e WHERE e.seq = p.enrollment
+		AND (substring(e.token FROM 1 FOR 9) = ANY ($2::bytea[]) OR substring(e.token FROM 1 FOR 1) = ANY ($2::bytea[])) OFFSET 0)`
+
+// pendingSQL finds whether anybody is to be woken.
+const pendingSQL = `SELECT enrollment FROM pushes WHERE ` + dueSQL + ` ORDER BY due, enrollment LIMIT 1`
+
 // claimSQL goes by an array of who is claimed: how many of them there will be is
 // what a planner cannot know, and with any larger guess it would read the table.
 const claimSQL = `WITH longest AS (
-	SELECT enrollment, due FROM pushes WHERE due <= $1 AND reachable AND NOT suspended ORDER BY due, enrollment LIMIT $3 FOR UPDATE SKIP LOCKED
+	SELECT enrollment, due FROM pushes p WHERE ` + dueSQL + ` AND ` + opensSQL + ` ORDER BY due, enrollment LIMIT $4 FOR UPDATE SKIP LOCKED
 ), claimed AS (
 	SELECT array_agg(enrollment ORDER BY due, enrollment) AS list FROM longest
 )
-UPDATE pushes p SET due = $2, fixed = true FROM enrollments e
+UPDATE pushes p SET due = $3, fixed = true FROM enrollments e
 WHERE p.enrollment = ANY ((SELECT list FROM claimed)::bigint[]) AND e.seq = p.enrollment
 RETURNING e.id, e.topic, e.token, e.magic, p.request, p.attempt, array_position((SELECT list FROM claimed), p.enrollment)`
 
+// passedOverSQL finds the token of one that claimSQL passes over for it.
+const passedOverSQL = `SELECT id, token FROM enrollments WHERE seq = (
+	SELECT enrollment FROM pushes p WHERE ` + dueSQL + ` AND NOT ` + opensSQL + ` ORDER BY due, enrollment LIMIT 1)`
+
 // ClaimPushes implements push.Store. Devices that another call is claiming are
-// passed over.
+// passed over, and so are those whose token is sealed with a key that this node
+// was not given: they are for one that was. When there are no others, that is an
+// error.
 func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]push.Target, error) {
 	if limit <= 0 {
 		return nil, ctx.Err()
 	}
-	type claim struct {
-		push.Target
-		magic []byte
-		place int
+	pending := false
+	if err := again(ctx, func() (err error) {
+		var enrollment int64
+		pending, err = s.alone(ctx).get(pendingSQL, args{stamp(now)}, &enrollment)
+		return err
+	}); err != nil || !pending {
+		return nil, err
 	}
-	var claims []claim
-	err := again(ctx, func() error {
-		claims = nil
-		return s.alone(ctx).each(claimSQL, args{stamp(now), stamp(now.Add(lease)), limit}, func(scan func(...any) error) error {
-			var c claim
-			err := scan(&c.EnrollmentID, &c.Topic, &c.Token, &c.magic, &c.Request, &c.Attempt, &c.place)
-			claims = append(claims, c)
+	var targets []push.Target
+	err := s.atomic(ctx, func(t *tx) error {
+		claims, err := t.claim(args{stamp(now), s.heads, stamp(now.Add(lease)), limit})
+		if err != nil {
 			return err
-		})
+		}
+		if len(claims) == 0 {
+			return t.passedOver(args{stamp(now), s.heads})
+		}
+		targets = nil
+		var spoiled error
+		for _, c := range claims {
+			if err := t.openTarget(&c.Target, c.magic); err != nil {
+				spoiled = err
+				continue
+			}
+			targets = append(targets, c.Target)
+		}
+		if len(targets) == 0 {
+			return spoiled // one that does not open keeps no other waiting
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(claims, func(a, b claim) int { return cmp.Compare(a.place, b.place) })
-	var targets []push.Target
-	var spoiled error
-	for _, c := range claims {
-		if err := s.openTarget(&c.Target, c.magic); err != nil {
-			spoiled = err
-			continue
-		}
-		targets = append(targets, c.Target)
-	}
-	if len(targets) == 0 && spoiled != nil {
-		return nil, spoiled // one that does not open keeps no other waiting
-	}
 	return targets, nil
 }
 
-// openTarget opens token and magic of a target that was read.
-func (s *Store) openTarget(p *push.Target, magic []byte) (err error) {
-	if p.Token, err = s.secrets.Open(p.Token, sealedToken, p.EnrollmentID); err != nil {
+// claim is a target as it is stored, and its place among others.
+type claim struct {
+	push.Target
+	magic []byte
+	place int
+}
+
+// claim puts off who is to be woken, the longest due first.
+func (t *tx) claim(values args) (claims []claim, err error) {
+	err = t.each(claimSQL, values, func(scan func(...any) error) error {
+		var c claim
+		err := scan(&c.EnrollmentID, &c.Topic, &c.Token, &c.magic, &c.Request, &c.Attempt, &c.place)
+		claims = append(claims, c)
+		return err
+	})
+	slices.SortFunc(claims, func(a, b claim) int { return cmp.Compare(a.place, b.place) })
+	return claims, err
+}
+
+// passedOver is what is wrong with the token of one that claim passes over.
+func (t *tx) passedOver(values args) error {
+	var id string
+	var token []byte
+	found, err := t.get(passedOverSQL, values, &id, &token)
+	if err != nil || !found {
 		return err
 	}
-	magic, err = s.secrets.Open(magic, sealedMagic, p.EnrollmentID)
+	_, err = t.secrets.Open(token, sealedToken, id)
+	return err
+}
+
+// openTarget opens token and magic of a target that was read.
+func (t *tx) openTarget(p *push.Target, magic []byte) (err error) {
+	if p.Token, err = t.secrets.Open(p.Token, sealedToken, p.EnrollmentID); err != nil {
+		return err
+	}
+	magic, err = t.secrets.Open(magic, sealedMagic, p.EnrollmentID)
 	p.Magic = string(magic)
 	return err
 }

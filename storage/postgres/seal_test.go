@@ -144,7 +144,46 @@ func TestASpoiledTokenKeepsNobodyWaiting(t *testing.T) {
 	secretsAreThere(t, s, began, "b")
 	_, err := s.ClaimPushes(t.Context(), began.Add(30*time.Second), time.Minute, 100)
 	require.NoError(t, err, "the spoiled one was put off like the others")
+	before := pushes(t, dsn)
 	targets, err := s.ClaimPushes(t.Context(), began.Add(time.Minute), time.Minute, 1)
 	require.ErrorContains(t, err, `enrollments.token of ["E-a"]`)
 	require.Empty(t, targets)
+	require.Equal(t, before, pushes(t, dsn), "there was an error, and something changed")
+}
+
+// pushes is who is to be woken when.
+func pushes(t testing.TB, dsn string) (all string) {
+	t.Helper()
+	require.NoError(t, raw(t, dsn).QueryRow(t.Context(), `SELECT string_agg(p::text, E'\n' ORDER BY enrollment) FROM pushes p`).Scan(&all))
+	return all
+}
+
+// TestATokenWhoseKeyIsNotHere has a node that was not given the key with which
+// another one seals.
+func TestATokenWhoseKeyIsNotHere(t *testing.T) {
+	dsn := place(t)
+	without := open(t, keyed(dsn, masterKey(1)))
+	for _, name := range []string{"a", "b"} {
+		enrolled(t, without, name)
+	}
+	with := open(t, keyed(dsn, masterKey(2), masterKey(1)))
+	_, err := with.Reseal(t.Context(), 1)
+	require.NoError(t, err)
+
+	targets, err := without.ClaimPushes(t.Context(), began, time.Minute, 1)
+	require.NoError(t, err, "the longest due keeps another one waiting")
+	require.Len(t, targets, 1)
+	require.Equal(t, "E-b", targets[0].EnrollmentID)
+	before := pushes(t, dsn)
+	for range 2 {
+		targets, err = without.ClaimPushes(t.Context(), began, time.Minute, 1)
+		require.ErrorIs(t, err, storage.ErrKey)
+		require.ErrorContains(t, err, `enrollments.token of ["E-a"]`)
+		require.Empty(t, targets)
+	}
+	require.Equal(t, before, pushes(t, dsn), "a lease was taken by a node that has no use for it")
+	targets, err = with.ClaimPushes(t.Context(), began, time.Minute, 100)
+	require.NoError(t, err)
+	require.Len(t, targets, 1)
+	require.Equal(t, "token-of-a", string(targets[0].Token))
 }
