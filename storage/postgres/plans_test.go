@@ -124,5 +124,5 @@ func checkPlans(t *testing.T, statements []string) {
 	t.Logf("%d statements", explained)
 }
 
-// keys are the statements in an order.
+// list is the statements in an order.
 func (l *listener) list() []string { return slices.Sorted(maps.Keys(l.statements)) }

@@ -38,3 +38,18 @@ func TestTrace(t *testing.T) {
 	require.Equal(t, begun, ended)
 	require.NotEmpty(t, failed)
 }
+
+// TestTraceHearsEveryStatement looks for those that no step names.
+func TestTraceHearsEveryStatement(t *testing.T) {
+	heard := &listener{statements: map[string]bool{}}
+	o := options(place(t))
+	o.Trace = heard.trace
+	s := open(t, o)
+	require.NoError(t, s.SuspendUser(t.Context(), "u1", true))
+	require.NoError(t, s.Ping(t.Context()))
+	all := strings.ToLower(strings.Join(heard.list(), "\n"))
+	for _, part := range []string{"begin", "commit", "set plan_cache_mode", "create table users", "insert into suspensions"} {
+		require.Contains(t, all, part)
+	}
+	require.NotContains(t, all, "ping")
+}

@@ -96,7 +96,7 @@ func TestTroubles(t *testing.T) {
 	}.Run(t)
 }
 
-// schemaOf is a new schema, for who opens it.
+// schemaOf is a new schema, for whoever opens it.
 func schemaOf(t *testing.T) troubletest.Database {
 	dsn := place(t)
 	conn := raw(t, dsn)
@@ -174,18 +174,6 @@ func readOnly(t *testing.T) {
 	w.Heals()
 }
 
-// holding has a transaction of its own that has changed every enrollment and
-// ticket, so that the steps of devices wait for it.
-func holding(t *testing.T, conn *pgx.Conn) pgx.Tx {
-	t.Helper()
-	tx, err := conn.Begin(t.Context())
-	require.NoError(t, err)
-	for _, table := range []string{"enrollments", "identities", "tickets", "commands"} {
-		exec(t, tx, `SELECT 1 FROM `+table+` FOR UPDATE`)
-	}
-	return tx
-}
-
 // blockedBy waits until as many sessions wait for one, and returns them.
 func blockedBy(t *testing.T, watch *pgx.Conn, pid uint32, n int) (pids []uint32) {
 	t.Helper()
@@ -199,17 +187,26 @@ func blockedBy(t *testing.T, watch *pgx.Conn, pid uint32, n int) (pids []uint32)
 	return pids
 }
 
-// droppedConnection kills the sessions of steps that wait for a row, and then
-// those that are idle.
+// droppedConnection kills the sessions of steps in the middle of what they write,
+// where they wait for what another transaction has, and then those that are idle.
 func droppedConnection(t *testing.T) {
 	dsn := place(t)
 	s := open(t, options(dsn))
 	w := troubletest.New(t, s)
 	holder, watch := raw(t, dsn), raw(t, dsn)
 	pid := holder.PgConn().PID()
-	for _, request := range []string{troubletest.TokenUpdate, troubletest.Idle, troubletest.Report, troubletest.CheckOut} {
-		tx := holding(t, holder)
-		w.InFlight(request, "terminating connection", func() {
+	for _, cut := range []struct{ request, held string }{
+		{troubletest.Authenticate, `SELECT 1 FROM identities FOR UPDATE`}, // there is an enrollment, and no certificate is bound to it
+		{troubletest.TokenUpdate, `SELECT 1 FROM tickets FOR UPDATE`},     // it is enrolled, and the ticket is not spent
+		{troubletest.Idle, `SELECT 1 FROM commands FOR UPDATE`},
+		{troubletest.Report, `SELECT 1 FROM commands FOR UPDATE`},
+		{troubletest.CheckOut, `SELECT 1 FROM tickets FOR UPDATE`}, // it has ended, and the ticket does not say so
+		{troubletest.SignIn, `LOCK TABLE sso_states IN SHARE MODE`},
+	} {
+		tx, err := holder.Begin(t.Context())
+		require.NoError(t, err)
+		exec(t, tx, cut.held)
+		w.InFlight(cut.request, "terminating connection", func() {
 			for _, victim := range blockedBy(t, watch, pid, 1) {
 				exec(t, watch, `SELECT pg_terminate_backend($1)`, victim)
 			}
