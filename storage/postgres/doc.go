@@ -14,15 +14,18 @@
 // Idle with nothing to do writes nothing, and takes no transaction number.
 //
 // Fan-out is one statement however many enrollments there are; it asks for a push
-// for each, in a narrow table of its own. When a command of it exists already,
-// since an answer was lost, a second statement adds the others.
+// for each, in a narrow table of its own. When one of its CommandUUIDs exists
+// already or comes twice, the server logs a duplicate, and a second statement adds
+// the others.
+//
+// Who is to be woken is claimed in a transaction; that nobody is, is one statement.
 //
 // Nothing costs more with more enrollments, a longer queue or a longer history:
 // what is pending is found by partial indexes. What is final is for Prune.
 //
 // # Transactions
 //
-// All run at READ COMMITTED. A step of several statements locks first what it is
+// All but State run at READ COMMITTED. A step of several statements locks first what it is
 // about (ticket, enrollment, grant, in the order enrollment, pushes, ticket,
 // commands) and reads after that, so that it sees what others have committed, and
 // of two nodes one waits. At SERIALIZABLE the same two would fail and start over,
@@ -35,17 +38,35 @@
 //
 // A connection that is lost in a step is an error, which devices are answered 503
 // for: nothing has happened, or everything, and the repeat finds out. The pool
-// replaces it; a store need not be opened again after the server was.
+// replaces it; a store need not be opened again after the server was. While a server
+// takes no changes, each that it refuses costs a connection, so that the next one
+// may lead to the server that took over.
 //
 // # What it asks of the database
 //
-// PostgreSQL 13 or later, or a database that speaks its protocol and has: common
-// table expressions that write (each table at most once in a statement), RETURNING,
-// INSERT … ON CONFLICT DO UPDATE with a condition, partial indexes, identity
-// columns whose numbers grow, SELECT … FOR UPDATE with SKIP LOCKED, arrays with
-// ANY, unnest of several with ORDINALITY, array_agg, array_position and
-// array_remove, bytea, and transactional DDL. It uses no extension, no function
-// or trigger of its own, no advisory lock, no LISTEN and no temporary table. It
+// PostgreSQL 13 or later, or a database that speaks its protocol and has:
+//
+//   - common table expressions that write (each table at most once in a statement),
+//     and MATERIALIZED ones; RETURNING; UPDATE … FROM
+//   - INSERT … ON CONFLICT DO UPDATE with a condition, and DO NOTHING with and
+//     without a target; INSERT … SELECT … ORDER BY, which numbers rows in that order
+//   - SELECT … FOR UPDATE, also OF one table, with SKIP LOCKED and LIMIT
+//   - correlated subqueries, EXISTS, OFFSET 0, IS DISTINCT FROM, aggregates
+//     with FILTER and ORDER BY, least, greatest, coalesce, and CAST that fails
+//   - the types bigint, integer, smallint, boolean, text, bytea, timestamptz and
+//     arrays of them, also as a column
+//   - ANY and ALL of arrays, their subscripts and ||, ARRAY of a list and of a
+//     query, unnest of one and of several WITH ORDINALITY, array_agg,
+//     array_position, array_remove and cardinality
+//   - substring of bytea, and convert_to
+//   - identity columns whose numbers grow, partial and unique indexes, primary and
+//     foreign keys, defaults, fillfactor, and transactional DDL
+//   - READ COMMITTED, and for State REPEATABLE READ, READ ONLY
+//   - for the migrations pg_tables, current_schema(), timestamp, now() and intervals
+//
+// It uses no extension, no function or trigger of its own, no advisory lock, no
+// LISTEN and no temporary table. SHOW tells it server_encoding, fsync and
+// synchronous_commit; what a database does not know of these is not looked at. It
 // would like plan_cache_mode = force_generic_plan, and does without. A pooler that
 // gives each transaction another connection has to support prepared statements.
 //
@@ -62,4 +83,10 @@
 // With Options.Keys, push tokens, push magics and the payloads of commands are
 // sealed: AES-256-GCM, bound to their row. Bearer tokens, challenges and sessions
 // are digests anyway. What devices answered is not sealed.
+//
+// What is sealed with a key that a node was not given is left to the others: such
+// a command is an error before it is marked as sent, and such a push is passed
+// over, and an error when there is no other. A payload that names a key of this
+// node and does not open, since somebody changed it, is an error after its command
+// was marked as sent.
 package postgres

@@ -43,8 +43,8 @@ func (s *Store) columns(enrollmentID string, commands []mdm.Command) (columns, e
 }
 
 // Enqueue implements mdm.Store. However many commands there are, they are one
-// statement. To look out for a CommandUUID that exists costs a fifth more, and
-// happens only when an answer was lost: then that is done in a second one.
+// statement. To look for CommandUUIDs that exist costs a fifth more, so that it is
+// left to a second one, after a duplicate. The server logs that one.
 func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 	if len(commands) == 0 {
 		return ctx.Err()

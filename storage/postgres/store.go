@@ -41,7 +41,9 @@ type Options struct {
 	DangerouslyAllowLossyCommits bool
 	// Trace is called before every statement with its values, of which secrets are
 	// sealed when there are Keys, and what it returns after it, with its error.
-	// Both may be nil. They are called by many goroutines.
+	// Both may be nil. They are called by many goroutines, and must not change the
+	// values. Every statement is also BEGIN and COMMIT, what is SET on a new
+	// connection, and the migrations, but not the empty one of a ping.
 	Trace func(ctx context.Context, statement string, values []any) (done func(error))
 }
 
@@ -127,7 +129,7 @@ func planOnce(ctx context.Context, conn *pgx.Conn) error {
 func leaveReadOnly(stays pgconn.PgErrorHandler) pgconn.PgErrorHandler {
 	return func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		const readOnlyTransaction = "25006"
-		return err.Code != readOnlyTransaction && (stays == nil || stays(conn, err))
+		return err.Code != readOnlyTransaction && stays(conn, err)
 	}
 }
 
