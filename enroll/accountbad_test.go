@@ -60,7 +60,7 @@ func asks(t testing.TB, a answer) string {
 	return match[1]
 }
 
-// TestBadMachineInformation: line 58. The signature and the pinned CA decide
+// TestBadMachineInformation: the signature and the pinned CA decide
 // before anything else, and a refusal is 400 or 403 without a code, never a
 // challenge, whatever bearer comes along.
 func TestBadMachineInformation(t *testing.T) {
@@ -161,7 +161,6 @@ func TestBadMachineInformation(t *testing.T) {
 	})
 }
 
-// TestBadBearerAtTheEnrollmentPOST: line 59.
 func TestBadBearerAtTheEnrollmentPOST(t *testing.T) {
 	a := newAccountWorld(t, account(func(c *enroll.AccountConfig) { c.TokenLifetime = time.Hour }))
 	body := signed(t, a.builtIn, phoneInfo)
@@ -263,7 +262,6 @@ func TestBadBearerOfAnEnrolledDevice(t *testing.T) {
 	})
 }
 
-// TestDiscoveryOfADomainThatIsNotServed: line 57.
 func TestDiscoveryOfADomainThatIsNotServed(t *testing.T) {
 	a := newAccountWorld(t)
 	a.still(func() {
@@ -427,7 +425,7 @@ func TestForeignKeysOpenNoSession(t *testing.T) {
 	refused(t, b.get("/account/login/"+b.cookies()[signInCookie]+"?user-identifier=alice@example.com"), http.StatusBadRequest, enroll.CodeWebSession)
 }
 
-// TestAccountLogsHoldNoSecret: line 72, and what is stored holds none either.
+// TestAccountLogsHoldNoSecret, and neither does what is stored.
 func TestAccountLogsHoldNoSecret(t *testing.T) {
 	for _, method := range []enroll.AccountMethod{enroll.MethodWeb, enroll.MethodOAuth2} {
 		store := memory.New()

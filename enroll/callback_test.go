@@ -18,7 +18,7 @@ import (
 )
 
 func TestHostileCallback(t *testing.T) {
-	t.Run("line 17: no cookie, and another browser's", func(t *testing.T) {
+	t.Run("no cookie, and another browser's", func(t *testing.T) {
 		w := newWorld(t)
 		b, other := w.browser(iPhone17), w.browser(iPhone17)
 		back := b.begin("alice@example.com")
@@ -29,7 +29,7 @@ func TestHostileCallback(t *testing.T) {
 		})
 		require.Equal(t, http.StatusSeeOther, b.get(back).StatusCode, "the right browser's attempt is whole")
 	})
-	t.Run("line 17: state mismatch, missing, twice", func(t *testing.T) {
+	t.Run("state mismatch, missing, twice", func(t *testing.T) {
 		w := newWorld(t)
 		b := w.browser(iPhone17)
 		u, err := url.Parse(b.begin("alice@example.com"))
@@ -45,7 +45,7 @@ func TestHostileCallback(t *testing.T) {
 			}
 		})
 	})
-	t.Run("line 17: again after success", func(t *testing.T) {
+	t.Run("again after success", func(t *testing.T) {
 		w := newWorld(t)
 		b := w.browser(iPhone17)
 		back := b.begin("alice@example.com")
@@ -76,7 +76,7 @@ func TestHostileCallback(t *testing.T) {
 			}
 		})
 	})
-	t.Run("line 20: parameters and methods", func(t *testing.T) {
+	t.Run("parameters and methods", func(t *testing.T) {
 		w := newWorld(t)
 		b := w.browser(iPhone17)
 		back := b.begin("alice@example.com")
@@ -101,7 +101,7 @@ func TestHostileCallback(t *testing.T) {
 		ssotest.Expired:             {http.StatusBadRequest, enroll.CodeSignInRefused},
 		ssotest.TokenDown:           {http.StatusServiceUnavailable, enroll.CodeProviderDown},
 	} {
-		t.Run("lines 19 to 25: "+string(fault), func(t *testing.T) {
+		t.Run(""+string(fault), func(t *testing.T) {
 			w := newWorld(t)
 			b := w.browser(iPhone17)
 			w.idp.Break(fault)
@@ -115,7 +115,7 @@ func TestHostileCallback(t *testing.T) {
 			})
 		})
 	}
-	t.Run("line 24: a provider that is down", func(t *testing.T) {
+	t.Run("a provider that is down", func(t *testing.T) {
 		w := newWorld(t)
 		w.idp.Break(ssotest.DiscoveryDown)
 		b := w.browser(iPhone17)

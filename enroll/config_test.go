@@ -82,7 +82,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"negative poll":          {"PollInterval", func(c *enroll.Config) { c.PollInterval = -1 }},
 		"endless support":        {"Support", func(c *enroll.Config) { c.Support = strings.Repeat("a", 257) }},
 		"control character":      {"DisplayName", func(c *enroll.Config) { c.DisplayName = "a\x01" }},
-		"line 30: a megabyte":    {"Description", func(c *enroll.Config) { c.Description = strings.Repeat("a", 1<<20) }},
+		"a megabyte":             {"Description", func(c *enroll.Config) { c.Description = strings.Repeat("a", 1<<20) }},
 		"a query":                {"ServerURL", func(c *enroll.Config) { c.ServerURL = "https://mdm.example.com/?user=alice" }},
 		"plain http check-in":    {"CheckInURL", func(c *enroll.Config) { c.CheckInURL = "http://mdm.example.com/" }},
 		"no URL for SCEP":        {"SCEPURL", func(c *enroll.Config) { c.SCEPURL = "scep" }},

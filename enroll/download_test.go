@@ -34,7 +34,7 @@ func TestSuspendedASecondAgo(t *testing.T) {
 }
 
 func TestDownloads(t *testing.T) {
-	t.Run("line 27: without a session", func(t *testing.T) {
+	t.Run("without a session", func(t *testing.T) {
 		w := newWorld(t)
 		w.unchanged(func() {
 			a := w.browser(iPhone17).get("/profile")
@@ -42,7 +42,7 @@ func TestDownloads(t *testing.T) {
 			require.Equal(t, "/enroll", a.to())
 		})
 	})
-	t.Run("line 27: again within bounds, in parallel too", func(t *testing.T) {
+	t.Run("again within bounds, in parallel too", func(t *testing.T) {
 		w := newWorld(t, func(c *enroll.Config) { c.MaxDownloads = 60 })
 		b := w.browser(iPhone17)
 		b.signIn("alice@example.com")
@@ -71,7 +71,7 @@ func TestDownloads(t *testing.T) {
 		before.Downloads, before.Downloaded, before.State = after[0].Downloads, after[0].Downloaded, after[0].State
 		require.Equal(t, before, after[0], "the same ticket")
 	})
-	t.Run("line 27: exhausted", func(t *testing.T) {
+	t.Run("exhausted", func(t *testing.T) {
 		w := newWorld(t)
 		b := w.browser(iPhone17)
 		b.signIn("alice@example.com")
@@ -81,7 +81,7 @@ func TestDownloads(t *testing.T) {
 		w.unchanged(func() { refused(t, b.get("/profile"), http.StatusGone, enroll.CodeTicketExhausted) })
 		require.Contains(t, b.get("/ready").body, `href="/enroll/login"`, "the page leads on")
 	})
-	t.Run("line 27: expired", func(t *testing.T) {
+	t.Run("expired", func(t *testing.T) {
 		w := newWorld(t)
 		b := w.browser(iPhone17)
 		b.signIn("alice@example.com")
@@ -99,7 +99,7 @@ func TestDownloads(t *testing.T) {
 		w.clock.add(time.Second)
 		w.unchanged(func() { refused(t, b2.get("/profile"), http.StatusGone, enroll.CodeTicketExpired) })
 	})
-	t.Run("line 28: nobody tapped", func(t *testing.T) {
+	t.Run("nobody tapped", func(t *testing.T) {
 		w := newWorld(t)
 		b := w.browser(iPhone17)
 		b.signIn("alice@example.com")
@@ -114,7 +114,7 @@ func TestDownloads(t *testing.T) {
 			}
 		})
 	})
-	t.Run("line 31: the signing certificate has expired", func(t *testing.T) {
+	t.Run("the signing certificate has expired", func(t *testing.T) {
 		w := newWorld(t)
 		b := w.browser(iPhone17)
 		b.signIn("alice@example.com")

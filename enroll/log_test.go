@@ -74,8 +74,8 @@ func TestSessionFixation(t *testing.T) {
 	require.NoError(t, err)
 	victim.jar.SetCookies(u, []*http.Cookie{{Name: sessionCookie, Value: planted, Path: "/", Secure: true}})
 	victim.signIn("alice@example.com")
-	require.NotEqual(t, planted, victim.cookies()[sessionCookie], "line 15: a new id after the sign-in")
-	require.Equal(t, "/enroll", attacker.get("/ready").to(), "line 15: the old id is dead")
+	require.NotEqual(t, planted, victim.cookies()[sessionCookie], "a new id after the sign-in")
+	require.Equal(t, "/enroll", attacker.get("/ready").to(), "the old id is dead")
 	require.Equal(t, enroll.TicketIssued, w.state().Tickets[1].State)
 	victim.download()
 }

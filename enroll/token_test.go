@@ -18,7 +18,7 @@ import (
 	"github.com/enrollkit/enrollkit/enroll"
 )
 
-// TestTokenEndpoint walks what RFC 6749 and RFC 9700 ask of it; line 61.
+// TestTokenEndpoint walks what RFC 6749 and RFC 9700 ask of it.
 func TestTokenEndpoint(t *testing.T) {
 	o := newOAuthWorld(t)
 	t.Run("RFC 6749 §5.1: the answer", func(t *testing.T) {

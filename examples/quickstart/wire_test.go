@@ -37,7 +37,7 @@ func (p piped) Accept() (net.Conn, error) {
 func (p piped) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 func (p piped) Close() error   { return nil }
 
-// Line 2 of hostile inputs: who sends a byte a second is cut off.
+// Who sends a byte a second is cut off.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	for name, c := range map[string]struct {
 		begin string
