@@ -58,6 +58,7 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	}
 	var targets []push.Target
 	err := s.atomic(ctx, func(t *tx) error {
+		targets = nil // of a try that came to nothing
 		claims, err := t.claim(args{stamp(now), s.heads, stamp(now.Add(lease)), limit})
 		if err != nil {
 			return err
@@ -65,7 +66,6 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 		if len(claims) == 0 {
 			return t.passedOver(args{stamp(now), s.heads})
 		}
-		targets = nil
 		var spoiled error
 		for _, c := range claims {
 			if err := t.openTarget(&c.Target, c.magic); err != nil {
