@@ -89,10 +89,10 @@ func BenchmarkFanOut(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		n++
-		commands := make([]mdm.Command, devices)
+		commands, now := make([]mdm.Command, devices), time.Now()
 		for i := range commands {
 			commands[i] = mdm.Command{
-				UUID: fmt.Sprint("fan", n, "-", i), EnrollmentID: fmt.Sprint("E", i+1), RequestType: "DeviceInformation", Payload: payload, Queued: time.Now(),
+				UUID: fmt.Sprint("fan", n, "-", i), EnrollmentID: fmt.Sprint("E", i+1), RequestType: "DeviceInformation", Payload: payload, Queued: now,
 			}
 		}
 		finish()
