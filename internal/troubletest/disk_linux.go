@@ -29,13 +29,19 @@ type Disk struct {
 func SmallDisk(t *testing.T, size int64, test func(t *testing.T, d Disk)) {
 	t.Helper()
 	if dir := os.Getenv(diskVariable); dir != "" {
-		// Nobody else is to see the disk.
-		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		// Nobody else is to see the disk. Where / is not a mount, as in a chroot, others
+		// may see it until it is unmounted.
+		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil && !errors.Is(err, syscall.EINVAL) {
 			missing(t, err)
 		}
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=1777", size)); err != nil {
 			missing(t, err)
 		}
+		t.Cleanup(func() {
+			if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
 		test(t, Disk{t, dir})
 		return
 	}
