@@ -2,9 +2,7 @@ package mysql_test
 
 import (
 	"flag"
-	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -83,34 +81,16 @@ func BenchmarkFanOut(b *testing.B) {
 	finish := func() {
 		execute(b, db, `UPDATE commands SET place = NULL WHERE place IS NOT NULL`, `UPDATE pushes SET due = 9223372036854775807, settled = request`)
 	}
-	payload := make([]byte, 400)
-	n := 0
-	var enqueued, inserted time.Duration
-	for b.Loop() {
-		b.StopTimer()
-		n++
-		commands, now := make([]mdm.Command, devices), time.Now()
-		for i := range commands {
-			commands[i] = mdm.Command{
-				UUID: fmt.Sprint("fan", n, "-", i), EnrollmentID: fmt.Sprint("E", i+1), RequestType: "DeviceInformation", Payload: payload, Queued: now,
+	storagetest.FanOut{
+		Devices: devices, Enqueue: s.Enqueue, Finish: finish,
+		Floors: []storagetest.Floor{{Name: "bare", Prepare: func(commands []mdm.Command) func() {
+			return func() {
+				_, err := db.ExecContext(b.Context(), `INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
+					SELECT seq, CONCAT(?, seq), 'DeviceInformation', 'Queued', 2, 1, 1, ? FROM enrollments WHERE state = 'enrolled'`, commands[0].UUID, commands[0].Payload)
+				require.NoError(b, err)
 			}
-		}
-		finish()
-		begun := time.Now()
-		b.StartTimer()
-		require.NoError(b, s.Enqueue(b.Context(), commands...))
-		b.StopTimer()
-		enqueued += time.Since(begun)
-		finish()
-		begun = time.Now()
-		_, err := db.ExecContext(b.Context(), `INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
-			SELECT seq, CONCAT(?, seq), 'DeviceInformation', 'Queued', 2, 1, 1, ? FROM enrollments WHERE state = 'enrolled'`, fmt.Sprint("bare", n), payload)
-		require.NoError(b, err)
-		inserted += time.Since(begun)
-		b.StartTimer()
-	}
-	b.ReportMetric(float64(inserted.Microseconds())/float64(n)/1000, "ms-bare")
-	b.ReportMetric(float64(enqueued)/float64(inserted), "x-floor")
+		}}},
+	}.Benchmark(b)
 }
 
 // sizes asks for the table of TestSizes: go test -run Sizes -v -sizes 1000,100000

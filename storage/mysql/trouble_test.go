@@ -131,20 +131,7 @@ func droppedConnection(t *testing.T) {
 		})
 		require.NoError(t, hold.Rollback())
 	}
-	var ids []int64
-	rows, err := admin.QueryContext(t.Context(), `SELECT id FROM information_schema.processlist WHERE user = 'enroll' AND db = ?`, dsn[len(server.DSN("")):])
-	require.NoError(t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var id int64
-		require.NoError(t, rows.Scan(&id))
-		ids = append(ids, id)
-	}
-	require.NoError(t, rows.Err())
-	require.NotEmpty(t, ids)
-	for _, id := range ids {
-		execute(t, admin, fmt.Sprint(`KILL CONNECTION `, id))
-	}
+	killAll(t, admin, dsn)
 	w.Heals()
 }
 
@@ -283,20 +270,7 @@ func TestAConnectionThatBreaks(t *testing.T) {
 
 	kept := map[string]bool{}
 	require.NoError(t, several(t, s, "a", kept))
-	var ids []int64
-	rows, err := admin.QueryContext(t.Context(), `SELECT id FROM information_schema.processlist WHERE user = 'enroll' AND db = ?`, dsn[len(server.DSN("")):])
-	require.NoError(t, err)
-	defer rows.Close()
-	for rows.Next() {
-		var id int64
-		require.NoError(t, rows.Scan(&id))
-		ids = append(ids, id)
-	}
-	require.NoError(t, rows.Err())
-	require.NotEmpty(t, ids)
-	for _, id := range ids {
-		execute(t, admin, fmt.Sprint(`KILL CONNECTION `, id))
-	}
+	killAll(t, admin, dsn)
 	require.NoError(t, several(t, s, "b", kept), "after the idle connections were killed")
 	there(t, s, kept, false)
 }
@@ -473,5 +447,24 @@ func TestTheServerHasNoRoomForStatements(t *testing.T) {
 		require.NoError(t, s.IssueTicket(t.Context(), ticket(fmt.Sprint("u", i)), [32]byte{}))
 		_, err := s.State(t.Context())
 		require.NoError(t, err)
+	}
+}
+
+// killAll kills the connections to a database.
+func killAll(t *testing.T, admin *sql.DB, dsn string) {
+	t.Helper()
+	var ids []int64
+	rows, err := admin.QueryContext(t.Context(), `SELECT id FROM information_schema.processlist WHERE user = 'enroll' AND db = ?`, dsn[len(server.DSN("")):])
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		require.NoError(t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	require.NoError(t, rows.Err())
+	require.NotEmpty(t, ids)
+	for _, id := range ids {
+		execute(t, admin, fmt.Sprint(`KILL CONNECTION `, id))
 	}
 }

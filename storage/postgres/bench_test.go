@@ -3,8 +3,6 @@ package postgres_test
 import (
 	"context"
 	"flag"
-	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -69,7 +67,7 @@ func BenchmarkFloor(b *testing.B) {
 
 // BenchmarkFanOut queues one command for 10 000 enrollments, and asks for a push
 // for each, beside a bare INSERT … SELECT of the same commands that asks for none
-// ("x-floor"), and beside that and a bare UPDATE of the pushes ("x-asking").
+// ("bare"), and beside that and a bare UPDATE of the pushes ("asking").
 func BenchmarkFanOut(b *testing.B) {
 	const devices = 10_000
 	dsn, err := at(b.Context(), durable(b).DSN(), b.TempDir())
@@ -81,8 +79,6 @@ func BenchmarkFanOut(b *testing.B) {
 	conn, err := pgx.Connect(b.Context(), dsn)
 	require.NoError(b, err)
 	b.Cleanup(func() { conn.Close(context.Background()) })
-	n := 0
-	payload := make([]byte, 400)
 	// Finished as soon as it is measured, so that each round meets the same.
 	finish := func() {
 		for _, statement := range []string{
@@ -93,10 +89,10 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 	}
 	// The floor is the statements alone: what they take is made before.
-	bare := func(prefix string, commands []mdm.Command, more ...string) (run func()) {
+	bare := func(commands []mdm.Command, more ...string) (run func()) {
 		ids, uuids, payloads := make([]string, devices), make([]string, devices), make([][]byte, devices)
 		for i, c := range commands {
-			ids[i], uuids[i], payloads[i] = c.EnrollmentID, prefix+c.UUID, append(c.Payload, make([]byte, 37)...)
+			ids[i], uuids[i], payloads[i] = c.EnrollmentID, c.UUID, append(c.Payload, make([]byte, 37)...)
 		}
 		return func() {
 			tx, err := conn.Begin(b.Context())
@@ -113,43 +109,13 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 	}
 	const ask = `UPDATE pushes p SET request = p.request + 1, due = now() FROM unnest($1::text[]) x(id) JOIN enrollments e ON e.id = x.id WHERE p.enrollment = e.seq`
-	var enqueued, inserted, asked []time.Duration
-	for b.Loop() {
-		b.StopTimer()
-		n++
-		commands, now := make([]mdm.Command, devices), time.Now()
-		for i := range commands {
-			commands[i] = mdm.Command{
-				UUID: fmt.Sprint("fan", n, "-", i), EnrollmentID: fmt.Sprint("E", i+1), RequestType: "DeviceInformation", Payload: payload, Queued: now,
-			}
-		}
-		finish()
-		begun := time.Now()
-		b.StartTimer()
-		require.NoError(b, s.Enqueue(b.Context(), commands...))
-		b.StopTimer()
-		enqueued = append(enqueued, time.Since(begun))
-		finish()
-		run := bare("bare", commands)
-		begun = time.Now()
-		run()
-		inserted = append(inserted, time.Since(begun))
-		finish()
-		run = bare("asking", commands, ask)
-		begun = time.Now()
-		run()
-		asked = append(asked, time.Since(begun))
-		b.StartTimer()
-	}
-	// A checkpoint of the server in one round says nothing.
-	middle := func(list []time.Duration) float64 {
-		slices.Sort(list)
-		return float64(list[len(list)/2].Microseconds()) / 1000
-	}
-	b.ReportMetric(middle(enqueued), "ms-median")
-	b.ReportMetric(middle(inserted), "ms-bare")
-	b.ReportMetric(middle(enqueued)/middle(inserted), "x-floor")
-	b.ReportMetric(middle(enqueued)/middle(asked), "x-asking")
+	storagetest.FanOut{
+		Devices: devices, Enqueue: s.Enqueue, Finish: finish,
+		Floors: []storagetest.Floor{
+			{Name: "bare", Prepare: func(commands []mdm.Command) func() { return bare(commands) }},
+			{Name: "asking", Prepare: func(commands []mdm.Command) func() { return bare(commands, ask) }},
+		},
+	}.Benchmark(b)
 }
 
 // sizes asks for the table of TestSizes: go test -run Sizes -v -sizes 1000,100000

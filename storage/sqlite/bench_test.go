@@ -1,11 +1,8 @@
 package sqlite_test
 
 import (
-	"fmt"
 	"path/filepath"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -76,37 +73,14 @@ func BenchmarkFanOut(b *testing.B) {
 			UPDATE enrollments SET push_due = NULL, push_settled = push_request; PRAGMA wal_checkpoint(TRUNCATE)`)
 		require.NoError(b, err)
 	}
-	payload := make([]byte, 400)
-	n := 0
-	var enqueued, inserted []time.Duration
-	for b.Loop() {
-		b.StopTimer()
-		n++
-		commands, now := make([]mdm.Command, devices), time.Now()
-		for i := range commands {
-			commands[i] = mdm.Command{
-				UUID: fmt.Sprint("fan", n, "-", i), EnrollmentID: fmt.Sprint("E", i+1), RequestType: "DeviceInformation", Payload: payload, Queued: now,
+	storagetest.FanOut{
+		Devices: devices, Enqueue: s.Enqueue, Finish: finish,
+		Floors: []storagetest.Floor{{Name: "bare", Prepare: func(commands []mdm.Command) func() {
+			return func() {
+				_, err := db.ExecContext(b.Context(), `INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
+					SELECT seq, ?1 || seq, 'DeviceInformation', 'Queued', 1, 1, 1, ?2 FROM enrollments WHERE state = 'enrolled'`, commands[0].UUID, commands[0].Payload)
+				require.NoError(b, err)
 			}
-		}
-		finish()
-		begun := time.Now()
-		b.StartTimer()
-		require.NoError(b, s.Enqueue(b.Context(), commands...))
-		b.StopTimer()
-		enqueued = append(enqueued, time.Since(begun))
-		finish()
-		begun = time.Now()
-		_, err := db.ExecContext(b.Context(), `INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
-			SELECT seq, ?1 || seq, 'DeviceInformation', 'Queued', 1, 1, 1, ?2 FROM enrollments WHERE state = 'enrolled'`, fmt.Sprint("bare", n), payload)
-		require.NoError(b, err)
-		inserted = append(inserted, time.Since(begun))
-		b.StartTimer()
-	}
-	middle := func(list []time.Duration) float64 {
-		slices.Sort(list)
-		return float64(list[len(list)/2].Microseconds()) / 1000
-	}
-	b.ReportMetric(middle(enqueued), "ms-median")
-	b.ReportMetric(middle(inserted), "ms-bare")
-	b.ReportMetric(middle(enqueued)/middle(inserted), "x-floor")
+		}}},
+	}.Benchmark(b)
 }
