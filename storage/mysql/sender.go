@@ -3,6 +3,7 @@ package mysql
 import (
 	"time"
 
+	"github.com/enrollkit/enrollkit/internal/judge"
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
@@ -78,28 +79,16 @@ func (d *device) fields(suspended *bool) []any {
 	return append(fields, bearerFields(&d.bearer)...)
 }
 
-// judged is the device that was read, if it may send the step.
+// judged is the device that was read, with what is wrong with it as a sender.
 func (d device) judged(from sender, found, suspended bool) (device, error) {
-	switch {
-	case !found:
-		return device{}, mdm.ErrUnknownIdentity
-	case suspended:
-		return device{}, mdm.ErrSuspended
-	case from.enrollmentID != "" && from.device != (d.way.Mode() == mdm.ModeDevice):
-		return device{}, mdm.ErrChannel
-	case d.enrollment == 0:
-		return d, mdm.ErrNotAuthenticated
-	case d.bound.ID != from.enrollmentID:
-		return device{}, mdm.ErrForeignCertificate
-	case d.bound.State == mdm.StateEnded:
-		return d, mdm.ErrEnded
-	case d.way.Account() && (d.bearer.enrollment != d.enrollment || !d.inForce(from.at)):
-		return device{}, mdm.ErrBearer
-	}
-	if !d.way.Account() {
+	err := judge.Sender{
+		Known: found, Suspended: suspended, Way: d.way, Bound: d.enrollment != 0, EnrollmentID: d.bound.ID, State: d.bound.State,
+		Bearer: d.bearer.enrollment == d.enrollment && d.inForce(from.at),
+	}.Judge(from.enrollmentID, from.device)
+	if err == nil && !d.way.Account() {
 		d.bearer = bearer{}
 	}
-	return d, nil
+	return d, err
 }
 
 // seen is Contact when a device comes at such a time: once a day.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/enrollkit/enrollkit/internal/judge"
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
@@ -51,23 +52,10 @@ type bearer struct {
 // judge names what is wrong with a sender, in the order that mdm.Store demands.
 // senderSQL judges the same.
 func (d device) judge(from sender) error {
-	switch {
-	case !d.known:
-		return mdm.ErrUnknownIdentity
-	case d.suspended:
-		return mdm.ErrSuspended
-	case from.enrollmentID != "" && from.device != (d.way.Mode() == mdm.ModeDevice):
-		return mdm.ErrChannel
-	case d.enrollment == 0:
-		return mdm.ErrNotAuthenticated
-	case d.id != from.enrollmentID:
-		return mdm.ErrForeignCertificate
-	case d.state == mdm.StateEnded:
-		return mdm.ErrEnded
-	case d.way.Account() && (d.grantEnrollment != d.enrollment || !d.inForce):
-		return mdm.ErrBearer
-	}
-	return nil
+	return judge.Sender{
+		Known: d.known, Suspended: d.suspended, Way: d.way, Bound: d.enrollment != 0, EnrollmentID: d.id, State: d.state,
+		Bearer: d.grantEnrollment == d.enrollment && d.inForce,
+	}.Judge(from.enrollmentID, from.device)
 }
 
 // fresh reports whether the step's token comes for the first time, which ends

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/enrollkit/enrollkit/internal/judge"
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
@@ -106,21 +107,10 @@ func (t *tx) device(from sender) (device, error) {
 // judge names what is wrong with a sender, in the order that mdm.Store demands.
 // admits judges the same.
 func (d device) judge(from sender) error {
-	switch {
-	case d.suspended:
-		return mdm.ErrSuspended
-	case from.enrollmentID != "" && from.device != (d.way.Mode() == mdm.ModeDevice):
-		return mdm.ErrChannel
-	case d.enrollment == 0:
-		return mdm.ErrNotAuthenticated
-	case d.id != from.enrollmentID:
-		return mdm.ErrForeignCertificate
-	case d.state == mdm.StateEnded:
-		return mdm.ErrEnded
-	case d.way.Account() && (d.bearer.enrollment != d.enrollment || !d.inForce(from.at)):
-		return mdm.ErrBearer
-	}
-	return nil
+	return judge.Sender{
+		Known: true, Suspended: d.suspended, Way: d.way, Bound: d.enrollment != 0, EnrollmentID: d.id, State: d.state,
+		Bearer: d.bearer.enrollment == d.enrollment && d.inForce(from.at),
+	}.Judge(from.enrollmentID, from.device)
 }
 
 // errRefused: a statement that begins with senderSQL has done nothing, although
