@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"runtime"
 	"sync"
 )
 
@@ -143,6 +144,28 @@ func (r *Ring) Seal(secret []byte, column string, row ...string) ([]byte, error)
 	value[0] = formSealed
 	copy(value[1:], r.keys[0].id[:])
 	return aead.Seal(value, nil, secret, name), nil
+}
+
+// SealAll is Seal for n secrets of a column, on all processors: a fan-out seals one
+// for each of its commands.
+func (r *Ring) SealAll(n int, column string, of func(i int) (secret []byte, row []string)) ([][]byte, error) {
+	const enough = 256 // for a goroutine to be worth it
+	values := make([][]byte, n)
+	errs := make([]error, max(1, min(runtime.GOMAXPROCS(0), n/enough)))
+	var wait sync.WaitGroup
+	for part := range errs {
+		wait.Go(func() {
+			for i := part * n / len(errs); i < (part+1)*n/len(errs) && errs[part] == nil; i++ {
+				secret, row := of(i)
+				values[i], errs[part] = r.Seal(secret, column, row...)
+			}
+		})
+	}
+	wait.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return values, nil
 }
 
 // Open returns the secret of a value that Seal made for the same column and

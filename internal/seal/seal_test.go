@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -39,6 +40,22 @@ func TestSealAndOpen(t *testing.T) {
 			if r.Sealed() && len(secret) > 4 {
 				require.False(t, bytes.Contains(value, secret), "the secret can be read")
 			}
+		}
+	}
+}
+
+func TestSealAll(t *testing.T) {
+	r := ring(t, key(1))
+	for _, n := range []int{0, 1, 255, 5000} {
+		values, err := r.SealAll(n, "commands.payload", func(i int) ([]byte, []string) {
+			return []byte(fmt.Sprint("secret ", i)), []string{"E1", fmt.Sprint(i)}
+		})
+		require.NoError(t, err)
+		require.Len(t, values, n)
+		for i, value := range values {
+			secret, err := r.Open(value, "commands.payload", "E1", fmt.Sprint(i))
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprint("secret ", i), string(secret))
 		}
 	}
 }

@@ -318,9 +318,9 @@ func (t *tx) enroll(d device, plan []mdm.Command, at time.Time) error {
 	for i, c := range plan {
 		adding[i] = queued{Command: c, enrollment: d.enrollment}
 		adding[i].EnrollmentID = d.bound.ID
-		if err := adding[i].sealPayload(t.secrets); err != nil {
-			return err
-		}
+	}
+	if err := sealPayloads(t.secrets, adding); err != nil {
+		return err
 	}
 	_, err := t.queue(adding)
 	return err

@@ -41,9 +41,9 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 	for i, c := range commands {
 		ids[i] = c.EnrollmentID
 		adding[i].Command = c
-		if err := adding[i].sealPayload(s.secrets); err != nil {
-			return err
-		}
+	}
+	if err := sealPayloads(s.secrets, adding); err != nil {
+		return err
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)

@@ -17,9 +17,14 @@ const (
 	sealedPayload = "commands.payload"
 )
 
-// sealPayload makes the payload of a command fit to be stored.
-func (c *queued) sealPayload(secrets *seal.Ring) (err error) {
-	c.Payload, err = secrets.Seal(c.Payload, sealedPayload, c.EnrollmentID, c.UUID)
+// sealPayloads makes the payloads of commands fit to be stored.
+func sealPayloads(with *seal.Ring, adding []queued) error {
+	payloads, err := with.SealAll(len(adding), sealedPayload, func(i int) ([]byte, []string) {
+		return adding[i].Payload, []string{adding[i].EnrollmentID, adding[i].UUID}
+	})
+	for i, payload := range payloads {
+		adding[i].Payload = payload
+	}
 	return err
 }
 

@@ -82,7 +82,7 @@ func BenchmarkFanOut(b *testing.B) {
 	// Finished as soon as it is measured, so that each round meets the same.
 	finish := func() {
 		for _, statement := range []string{
-			`UPDATE commands SET place = NULL WHERE place IS NOT NULL AND enrollment <> 7`, `UPDATE pushes SET due = NULL, settled = request`, `VACUUM ANALYZE`, `CHECKPOINT`,
+			`UPDATE commands SET place = NULL WHERE place IS NOT NULL AND enrollment <> 7`, `DELETE FROM push_requests`, `UPDATE pushes SET due = NULL, settled = request`, `VACUUM ANALYZE`, `CHECKPOINT`,
 		} {
 			_, err := conn.Exec(b.Context(), statement)
 			require.NoError(b, err)

@@ -120,8 +120,8 @@ func TestEnqueueWhenTheEnrollmentEndsMeanwhile(t *testing.T) {
 	enrolled(t, s, "a")
 	enrolled(t, s, "b")
 	_, err := between(t, dsn, func(tx pgx.Tx) {
+		exec(t, tx, `SELECT 1 FROM enrollments WHERE id = 'E-b' FOR UPDATE`)
 		exec(t, tx, `UPDATE enrollments SET state = 'ended' WHERE id = 'E-b'`)
-		exec(t, tx, `UPDATE pushes SET state = 'ended' WHERE enrollment = (SELECT seq FROM enrollments WHERE id = 'E-b')`)
 	}, func() (any, error) {
 		return nil, s.Enqueue(context.Background(), commandOf("a", "c2"), commandOf("b", "c2"))
 	})
@@ -136,8 +136,8 @@ func TestTheEndFindsWhatIsBeingQueued(t *testing.T) {
 	s := open(t, options(dsn))
 	enrolled(t, s, "a")
 	_, err := between(t, dsn, func(tx pgx.Tx) { // as Enqueue
+		exec(t, tx, `SELECT 1 FROM enrollments FOR KEY SHARE`)
 		exec(t, tx, `INSERT INTO commands (enrollment, uuid, request_type, status, place, payload) SELECT seq, 'c2', '', 'Queued', 1, '\x00' FROM enrollments`)
-		exec(t, tx, `UPDATE pushes SET request = request + 1`)
 	}, func() (any, error) { return nil, s.Unenroll(context.Background(), "E-a", began) })
 	require.NoError(t, err)
 	state, err := s.State(t.Context())

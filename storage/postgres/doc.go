@@ -13,8 +13,9 @@
 // command that is sealed with a key which this node was not given. Otherwise an
 // Idle with nothing to do writes nothing, and takes no transaction number.
 //
-// Fan-out is one statement however many enrollments there are; it asks for a push
-// for each, in a narrow table of its own. When one of its CommandUUIDs exists
+// Fan-out is one statement however many enrollments there are. It requests a push
+// for each in a few rows, which the next claim counts, in transactions of bounded
+// size: it does not wait for who wakes devices, nor they for it. When one of its CommandUUIDs exists
 // already or comes twice, the server logs a duplicate, and a second statement adds
 // the others.
 //
@@ -50,7 +51,8 @@
 //     and MATERIALIZED ones; RETURNING; UPDATE … FROM
 //   - INSERT … ON CONFLICT DO UPDATE with a condition, and DO NOTHING with and
 //     without a target; INSERT … SELECT … ORDER BY, which numbers rows in that order
-//   - SELECT … FOR UPDATE, also OF one table, with SKIP LOCKED and LIMIT
+//   - SELECT … FOR UPDATE, also OF one table, with SKIP LOCKED and LIMIT, FOR NO KEY
+//     UPDATE, and FOR KEY SHARE in INSERT … SELECT
 //   - correlated subqueries, EXISTS, OFFSET 0, IS DISTINCT FROM, aggregates
 //     with FILTER and ORDER BY, least, greatest, coalesce, and CAST that fails
 //   - the types bigint, integer, smallint, boolean, text, bytea, timestamptz and

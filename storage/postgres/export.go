@@ -15,6 +15,11 @@ var _ transfer.Source = (*Store)(nil)
 // ExportPage implements transfer.Source. The cursor is seq, or the name where
 // there is none.
 func (s *Store) ExportPage(ctx context.Context, kind transfer.Kind, after string, limit int) (list []transfer.Entry, err error) {
+	if kind == transfer.KindEnrollment {
+		if err := s.countRequests(ctx); err != nil {
+			return nil, err
+		}
+	}
 	err = again(ctx, func() (err error) {
 		list, err = s.alone(ctx).exportPage(kind, after, limit)
 		return err

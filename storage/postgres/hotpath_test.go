@@ -58,7 +58,7 @@ func TestTheHotPathIsOneStatement(t *testing.T) {
 		{"report when one is left that was answered NotNow", 8, exchange(left)},
 		{"Idle that offers it again", 1, exchange(idleOf("a"))},
 		{"TokenUpdate", 1, func() error { _, err := s.TokenUpdate(ctx, tokenOf("a")); return err }},
-		{"a claim", 4, func() error { _, err := s.ClaimPushes(ctx, began, time.Minute, 9); return err }}, // is there any, begin, commit
+		{"a claim", 5, func() error { _, err := s.ClaimPushes(ctx, began, time.Minute, 9); return err }}, // is there any, what was requested, begin, commit
 		{"a claim of nobody", 1, func() error { _, err := s.ClaimPushes(ctx, began, time.Minute, 9); return err }},
 		{"report of a command whose key is not here", 7, func() error {
 			exec(t, conn, `UPDATE commands SET payload = '\x01' || decode(repeat('00', 64), 'hex') WHERE uuid = 'c2'`)

@@ -4,15 +4,19 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	_ "embed" // of the statement
+	_ "embed" // of the statements
 	"slices"
 	"time"
 
 	"github.com/enrollkit/enrollkit/push"
 )
 
-//go:embed queries/settle.sql
-var settleSQL string
+var (
+	//go:embed queries/count_requests.sql
+	countRequestsSQL string
+	//go:embed queries/settle.sql
+	settleSQL string
+)
 
 // dueSQL is a condition on pushes: who is to be woken at $1, by the index for that.
 const dueSQL = `due <= $1 AND reachable AND NOT suspended`
@@ -22,8 +26,9 @@ const dueSQL = `due <= $1 AND reachable AND NOT suspended`
 const opensSQL = `EXISTS (SELECT 1 FROM enrollments e WHERE e.seq = p.enrollment
 		AND (substring(e.token FROM 1 FOR 9) = ANY ($2::bytea[]) OR substring(e.token FROM 1 FOR 1) = ANY ($2::bytea[])) OFFSET 0)`
 
-// pendingSQL finds whether anybody is to be woken.
-const pendingSQL = `SELECT enrollment FROM pushes WHERE ` + dueSQL + ` ORDER BY due, enrollment LIMIT 1`
+// pendingSQL finds whether requests are to be counted, or anybody is to be woken.
+const pendingSQL = `SELECT (SELECT seq FROM push_requests ORDER BY seq LIMIT 1) IS NOT NULL,
+	(SELECT enrollment FROM pushes WHERE ` + dueSQL + ` ORDER BY due, enrollment LIMIT 1) IS NOT NULL`
 
 // claimSQL goes by an array of who is claimed: how many of them there will be is
 // what a planner cannot know, and with any larger guess it would read the table.
@@ -48,13 +53,17 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	if limit <= 0 {
 		return nil, ctx.Err()
 	}
-	pending := false
-	if err := again(ctx, func() (err error) {
-		var enrollment int64
-		pending, err = s.alone(ctx).get(pendingSQL, args{stamp(now)}, &enrollment)
+	var requested, pending bool
+	if err := again(ctx, func() error {
+		_, err := s.alone(ctx).get(pendingSQL, args{stamp(now)}, &requested, &pending)
 		return err
-	}); err != nil || !pending {
+	}); err != nil || !requested && !pending {
 		return nil, err
+	}
+	if requested {
+		if err := s.countRequests(ctx); err != nil {
+			return nil, err
+		}
 	}
 	var targets []push.Target
 	err := s.atomic(ctx, func(t *tx) error {
@@ -83,6 +92,21 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 		return nil, err
 	}
 	return targets, nil
+}
+
+// countRequests counts in pushes what was requested before, in transactions of
+// bounded size. Of two calls one waits.
+func (s *Store) countRequests(ctx context.Context) error {
+	const batch = 8 // of up to 250
+	for n := batch; n == batch; {
+		if err := again(ctx, func() error {
+			_, err := s.alone(ctx).get(countRequestsSQL, args{batch}, &n)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // claim is a target as it is stored, and its place among others.
@@ -143,6 +167,10 @@ func (s *Store) SettlePushes(ctx context.Context, results ...push.Result) error 
 		}
 		rounds[n] = append(rounds[n], r)
 	}
+	// A request that was made since the claim is due at once.
+	if err := s.countRequests(ctx); err != nil {
+		return err
+	}
 	return s.atomic(ctx, func(t *tx) error {
 		for _, round := range rounds {
 			if err := t.settle(round); err != nil {
@@ -171,7 +199,7 @@ func (t *tx) settle(results []push.Result) error {
 	}
 	if len(dead) > 0 {
 		// The tokens of these stay what they are.
-		if _, err := t.exec(`SELECT seq FROM enrollments WHERE id = ANY ($1) ORDER BY seq`+forUpdate, dead); err != nil {
+		if _, err := t.exec(`SELECT seq FROM enrollments WHERE id = ANY ($1) ORDER BY seq FOR NO KEY UPDATE`, dead); err != nil {
 			return err
 		}
 	}

@@ -7,15 +7,13 @@ import (
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
-// Commands are added, and a push is asked for each: new ones, and those of which
-// some may be there.
+// Commands are added, and a push is requested for each: new ones, and those of
+// which some may be there.
 var (
 	//go:embed queries/enqueue.sql
 	enqueueSQL string
 	//go:embed queries/enqueue_again.sql
 	enqueueAgainSQL string
-	//go:embed queries/enqueue_ask.sql
-	enqueueAskSQL string
 )
 
 // columns are commands for unnest.
@@ -28,22 +26,22 @@ type columns struct {
 // columns seals the payloads of commands, of this enrollment or else of theirs.
 func (s *Store) columns(enrollmentID string, commands []mdm.Command) (columns, error) {
 	n := len(commands)
-	c := columns{make([]string, n), make([]string, n), make([]string, n), make([]any, n), make([][]byte, n)}
+	c := columns{make([]string, n), make([]string, n), make([]string, n), make([]any, n), nil}
 	for i, command := range commands {
 		c.ids[i], c.uuids[i], c.types[i], c.queued[i] = command.EnrollmentID, command.UUID, command.RequestType, moment(command.Queued)
 		if enrollmentID != "" {
 			c.ids[i] = enrollmentID
 		}
-		var err error
-		if c.payloads[i], err = s.secrets.Seal(command.Payload, sealedPayload, c.ids[i], command.UUID); err != nil {
-			return columns{}, err
-		}
 	}
-	return c, nil
+	var err error
+	c.payloads, err = s.secrets.SealAll(n, sealedPayload, func(i int) ([]byte, []string) {
+		return commands[i].Payload, []string{c.ids[i], c.uuids[i]}
+	})
+	return c, err
 }
 
 // Enqueue implements mdm.Store. However many commands there are, they are one
-// statement. To look for CommandUUIDs that exist costs a fifth more, so that it is
+// statement. It leaves what it requests of pushes to countRequests. To look for CommandUUIDs that exist costs a fifth more, so that it is
 // left to a second one, after a duplicate. The server logs that one.
 func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 	if len(commands) == 0 {
@@ -55,8 +53,8 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 	}
 	add := func(statement string) error {
 		return s.atomic(ctx, func(t *tx) error {
-			var known, unchanged int
-			if _, err := t.get(statement+enqueueAskSQL, args{c.ids, c.uuids, c.types, c.queued, c.payloads}, &known, &unchanged); err != nil {
+			var known int
+			if _, err := t.get(statement, args{c.ids, c.queued, c.uuids, c.types, c.payloads}, &known); err != nil {
 				return err
 			}
 			if known != len(commands) {

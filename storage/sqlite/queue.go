@@ -31,16 +31,18 @@ type queued struct {
 func sealed(with *seal.Ring, enrollmentID string, commands []mdm.Command) ([]queued, error) {
 	list := make([]queued, len(commands))
 	for i, c := range commands {
+		list[i].Command = c
 		if enrollmentID != "" {
-			c.EnrollmentID = enrollmentID
+			list[i].EnrollmentID = enrollmentID
 		}
-		payload, err := with.Seal(c.Payload, sealedPayload, c.EnrollmentID, c.UUID)
-		if err != nil {
-			return nil, err
-		}
-		list[i] = queued{c, payload}
 	}
-	return list, nil
+	payloads, err := with.SealAll(len(list), sealedPayload, func(i int) ([]byte, []string) {
+		return list[i].Payload, []string{list[i].EnrollmentID, list[i].UUID}
+	})
+	for i, payload := range payloads {
+		list[i].payload = payload
+	}
+	return list, err
 }
 
 // queue adds a command, unless its enrollment has one with its UUID.

@@ -1,10 +1,13 @@
 WITH queued AS (
 	INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
 	SELECT e.seq, x.uuid, x.request_type, 'Queued', 1, x.queued, x.queued, x.payload
-	FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[]) WITH ORDINALITY AS x(id, uuid, request_type, queued, payload, n)
+	FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY AS x(id, queued, uuid, request_type, payload, n)
 	JOIN enrollments e ON e.id = x.id AND e.state = 'enrolled'
 	ORDER BY x.n
+	FOR KEY SHARE OF e -- which its end waits for
 	RETURNING enrollment, queued
-), known AS (
-	SELECT count(*) AS n FROM queued
+), requested AS (
+	INSERT INTO push_requests (due, enrollments)
+	SELECT queued, array_agg(enrollment) FROM (SELECT *, row_number() OVER () AS n FROM queued) q GROUP BY queued, n / 250
 )
+SELECT count(*) FROM queued

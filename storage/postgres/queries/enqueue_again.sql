@@ -1,13 +1,16 @@
-WITH given AS ( -- without the payloads, which are large together
-	SELECT e.seq AS enrollment, x.n
-	FROM unnest($1::text[]) WITH ORDINALITY AS x(id, n) JOIN enrollments e ON e.id = x.id AND e.state = 'enrolled'
+WITH given AS MATERIALIZED ( -- without the payloads, which are large together
+	SELECT e.seq AS enrollment, x.queued, x.n
+	FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS x(id, queued, n) JOIN enrollments e ON e.id = x.id AND e.state = 'enrolled'
+	FOR KEY SHARE OF e -- which its end waits for
 ), queued AS (
 	INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
-	SELECT g.enrollment, x.uuid, x.request_type, 'Queued', 1, x.queued, x.queued, x.payload
-	FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::bytea[]) WITH ORDINALITY AS x(uuid, request_type, queued, payload, n) JOIN given g ON g.n = x.n
+	SELECT given.enrollment, x.uuid, x.request_type, 'Queued', 1, given.queued, given.queued, x.payload
+	FROM unnest($3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY AS x(uuid, request_type, payload, n) JOIN given ON given.n = x.n
 	ORDER BY x.n
 	ON CONFLICT (enrollment, uuid) DO NOTHING
 	RETURNING enrollment, queued
-), known AS (
-	SELECT count(*) AS n FROM given
+), requested AS (
+	INSERT INTO push_requests (due, enrollments)
+	SELECT queued, array_agg(enrollment) FROM (SELECT *, row_number() OVER () AS n FROM queued) q GROUP BY queued, n / 250
 )
+SELECT count(*) FROM given
