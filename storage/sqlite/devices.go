@@ -17,11 +17,36 @@ func enrollmentFields(e *mdm.Enrollment) []any {
 		&e.OSVersion, &e.BuildVersion, &e.Product, (*when)(&e.Created), (*when)(&e.Enrolled), (*when)(&e.Ended), (*when)(&e.Contact)}
 }
 
+// claimSQL reads a device, who has the EnrollmentID now, how many other devices
+// the user has if there is a limit ?6, and whether others were bound by the same
+// ticket.
+const claimSQL = senderSQL + `SELECT ` + deviceColumns + `,
+		ifnull(k.seq, 0), ifnull(k.user_id, ''), k.certificate, ifnull(i.ticket, 0), ifnull(t.state = 'enrolled', 0),
+		CASE WHEN ?6 > 0 THEN (SELECT count(*) FROM enrollments o WHERE o.user_id = sent.user_id AND o.state = 'enrolled' AND o.id <> ?4) ELSE 0 END,
+		EXISTS (SELECT 1 FROM identities h WHERE h.ticket = sent.ticket AND h.enrollment IS NOT NULL)
+	FROM sent LEFT JOIN enrollments k ON k.id = ?4 LEFT JOIN identities i ON i.digest = k.certificate LEFT JOIN tickets t ON t.seq = i.ticket`
+
+// claimed is who has an EnrollmentID.
+type claimed struct {
+	enrollment  int64 // 0: nobody
+	user        string
+	certificate []byte
+	ticket      int64
+	spent       bool
+	// others is how many other devices the user of the sender has, and halves
+	// that some were bound by the sender's ticket.
+	others int
+	halves bool
+}
+
 // Authenticate implements mdm.Store.
 func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
 	var e mdm.Enrollment
+	from := sender{a.Certificate, a.EnrollmentID, a.Device, a.Bearer, stamp(a.At)}
 	err := s.writer.do(ctx, func(t *tx) error {
-		d, err := t.device(sender{a.Certificate, a.EnrollmentID, a.Device, a.Bearer, stamp(a.At)})
+		var c claimed
+		d, err := t.deviceAnd(claimSQL, from, append(from.values(), a.DeviceLimit),
+			&c.enrollment, &c.user, &c.certificate, &c.ticket, &c.spent, &c.others, &c.halves)
 		if err == nil {
 			if err := t.use(d.bearer, d.enrollment); err != nil {
 				return err
@@ -31,7 +56,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 		if !errors.Is(err, mdm.ErrNotAuthenticated) {
 			return err
 		}
-		return t.bind(d, a, &e)
+		return t.bind(d, c, a, &e)
 	})
 	if err != nil {
 		return mdm.Enrollment{}, err
@@ -40,64 +65,51 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 }
 
 // bind makes the enrollment of an identity that has none.
-func (t *tx) bind(d device, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
-	at := stamp(a.At)
-	if !at.Before(d.deadline) {
+func (t *tx) bind(d device, c claimed, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
+	at, known := stamp(a.At), c.enrollment != 0
+	switch {
+	case !at.Before(d.deadline):
 		return mdm.ErrUnknownIdentity
-	}
-	if a.EnrollmentID == "" {
+	case a.EnrollmentID == "",
+		known && (c.user != d.user || d.ticket < c.ticket || d.ticket == c.ticket && c.spent):
 		return mdm.ErrForeignCertificate
-	}
-	var known, theirs int64
-	var user, certificate string
-	var spent bool
-	taken, err := t.get(`SELECT e.seq, e.user_id, e.certificate, i.ticket, t.state = 'enrolled'
-		FROM enrollments e JOIN identities i ON i.digest = e.certificate JOIN tickets t ON t.seq = i.ticket WHERE e.id = ?`,
-		args{a.EnrollmentID}, &known, &user, &certificate, &theirs, &spent)
-	if err != nil {
-		return err
-	}
-	if taken && (user != d.user || d.ticket < theirs || d.ticket == theirs && spent) {
-		return mdm.ErrForeignCertificate
-	}
-	if d.way.Account() && (d.bearer.ticket != d.ticket || !d.inForce(at)) {
+	case d.way.Account() && (d.bearer.ticket != d.ticket || !d.inForce(at)):
 		return mdm.ErrBearer
+	case a.DeviceLimit > 0 && c.others >= a.DeviceLimit:
+		return mdm.ErrDeviceLimit
 	}
-	if a.DeviceLimit > 0 {
-		var others int
-		if _, err := t.get(`SELECT count(*) FROM enrollments WHERE user_id = ? AND state = 'enrolled' AND id <> ?`,
-			args{d.user, a.EnrollmentID}, &others); err != nil {
-			return err
-		}
-		if others >= a.DeviceLimit {
-			return mdm.ErrDeviceLimit
-		}
-	}
-	if err := t.replaceHalf(d.ticket, known, at); err != nil {
-		return err
-	}
-	if taken {
-		if err := t.release(known, []byte(certificate), theirs, a.EnrollmentID, at); err != nil {
+	if c.halves {
+		if err := t.replaceHalf(d.ticket, c.enrollment, at); err != nil {
 			return err
 		}
 	}
+	if known {
+		if err := t.release(c.certificate, c.ticket, a.EnrollmentID, at); err != nil {
+			return err
+		}
+	}
+	*e = mdm.Enrollment{
+		ID: a.EnrollmentID, UserID: d.user, Way: d.way, State: mdm.StateAuthenticated, Certificate: a.Certificate, Topic: a.Topic,
+		OSVersion: a.OSVersion, BuildVersion: a.BuildVersion, Product: a.Product, Created: at, Contact: at,
+	}
+	var bound int64
 	if _, err := t.get(`INSERT INTO enrollments (id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, created, contact)
-		VALUES (?1, ?2, (SELECT id FROM tickets WHERE seq = ?3), ?4, 'authenticated', ?5, ?6, ?7, ?8, ?9, ?10, ?10)
+		VALUES (?1, ?2, (SELECT id FROM tickets WHERE seq = ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)
 		ON CONFLICT (id) DO UPDATE SET ticket_id = excluded.ticket_id, way = excluded.way, state = excluded.state, certificate = excluded.certificate,
 			topic = excluded.topic, os_version = excluded.os_version, build_version = excluded.build_version, product = excluded.product,
 			created = excluded.created, enrolled = NULL, ended = NULL, contact = excluded.contact, token = NULL, magic = NULL, token_stored = NULL
-		RETURNING seq, `+enrollmentColumns,
-		args{a.EnrollmentID, d.user, d.ticket, d.way, a.Certificate[:], a.Topic, a.OSVersion, a.BuildVersion, a.Product, micros(at)},
-		append([]any{&known}, enrollmentFields(e)...)...); err != nil {
+		RETURNING seq, ticket_id`,
+		args{e.ID, e.UserID, d.ticket, e.Way, e.State, e.Certificate[:], e.Topic, e.OSVersion, e.BuildVersion, e.Product, micros(at)},
+		&bound, &e.TicketID); err != nil {
 		return err
 	}
-	if _, err := t.exec(`UPDATE identities SET enrollment = ? WHERE digest = ?`, known, a.Certificate[:]); err != nil {
+	if _, err := t.exec(`UPDATE identities SET enrollment = ? WHERE digest = ?`, bound, a.Certificate[:]); err != nil {
 		return err
 	}
-	if err := t.bindGrant(d.bearer, known); err != nil {
+	if err := t.bindGrant(d.bearer, bound); err != nil {
 		return err
 	}
-	_, err = t.exec(`UPDATE tickets SET state = 'authenticated', authenticated = ?, enrollment_id = ? WHERE seq = ?`, micros(at), a.EnrollmentID, d.ticket)
+	_, err := t.exec(`UPDATE tickets SET state = 'authenticated', authenticated = ?, enrollment_id = ? WHERE seq = ?`, micros(at), a.EnrollmentID, d.ticket)
 	return err
 }
 
@@ -126,7 +138,7 @@ func (t *tx) replaceHalf(ticket, but int64, at time.Time) error {
 }
 
 // release takes an enrollment from the identity that it was bound to.
-func (t *tx) release(enrollment int64, certificate []byte, ticket int64, enrollmentID string, at time.Time) error {
+func (t *tx) release(certificate []byte, ticket int64, enrollmentID string, at time.Time) error {
 	if _, err := t.exec(`UPDATE identities SET replaced = 1 WHERE digest = ?`, certificate); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package sqlite_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"database/sql"
 	"os"
 	"path/filepath"
 	"testing"
@@ -161,47 +160,6 @@ func TestSealingWhatWasNot(t *testing.T) {
 	require.NoError(t, s.Close())
 	o.AllowUnsealed = false
 	secretsAreThere(t, open(t, path, o), sealedAt.Add(time.Hour), "a")
-}
-
-// TestSecretsFromBeforeThereWereSeals opens what version 2 of the schema stored.
-func TestSecretsFromBeforeThereWereSeals(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "enroll.db")
-	db := raw(t, path)
-	exec := func(statement string, values ...any) {
-		t.Helper()
-		_, err := db.ExecContext(t.Context(), statement, values...)
-		require.NoError(t, err, statement)
-	}
-	for _, name := range []string{"00001_start.sql", "00002_account.sql"} {
-		migration, err := os.ReadFile(filepath.Join("migrations", name))
-		require.NoError(t, err)
-		exec(string(migration))
-	}
-	exec(`CREATE TABLE enrollkit_schema (id INTEGER PRIMARY KEY AUTOINCREMENT, version_id INTEGER NOT NULL, is_applied INTEGER NOT NULL, tstamp TIMESTAMP DEFAULT (datetime('now')))`)
-	exec(`CREATE UNIQUE INDEX enrollkit_schema_version ON enrollkit_schema (version_id)`)
-	exec(`INSERT INTO enrollkit_schema (version_id, is_applied) VALUES (0, 1), (1, 1), (2, 1)`)
-	digest, at := sha256.Sum256([]byte("a")), sealedAt.UnixMicro()
-	exec(`INSERT INTO tickets (seq, id, ref, user_id, way, ownership, state, session, issued, enrollment_id) VALUES (1, 't-a', '', 'u1', 'profile', 'personal', 'enrolled', ?, ?, 'E-a')`, digest[:], at)
-	exec(`INSERT INTO identities (digest, ticket, user_id, way) VALUES (?, 1, 'u1', 'profile')`, digest[:])
-	exec(`INSERT INTO enrollments (seq, id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, contact, token, magic, token_stored, push_request, push_due)
-		VALUES (1, 'E-a', 'u1', 't-a', 'profile', 'enrolled', ?1, '', '', '', '', ?2, ?3, ?4, ?2, 1, ?2)`, digest[:], at, []byte("token-of-a"), []byte("magic-of-a"))
-	exec(`UPDATE identities SET enrollment = 1`)
-	exec(`INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload) VALUES (1, 'c1', 'InstallProfile', 'Queued', 1, ?1, ?1, ?2)`, at, []byte("password-of-a"))
-	// Three grants: one that never ends, one that does, and one of an ended
-	// enrollment.
-	exec(`INSERT INTO enrollments (seq, id, user_id, ticket_id, way, state, certificate, topic, os_version, build_version, product, ended)
-		VALUES (2, 'E-b', 'u1', 't-a', 'account', 'ended', ?, '', '', '', '', 77)`, digest[:])
-	exec(`INSERT INTO grants (seq, user_id, ticket, enrollment, client_id, redirect_uri, code, code_expires) VALUES
-		(1, 'u1', 1, 1, '', '', NULL, NULL), (2, 'u1', 1, 1, '', '', x'02', 5), (3, 'u1', 1, 2, '', '', NULL, NULL)`)
-	exec(`INSERT INTO tokens (of_grant, generation, access, access_expires, refresh, refresh_expires) VALUES
-		(1, 0, x'01', NULL, NULL, NULL), (2, 0, x'02', 10, x'02', 20), (3, 0, x'03', NULL, NULL, NULL)`)
-	require.NoError(t, db.Close())
-
-	secretsAreThere(t, open(t, path, sqlite.Options{}), sealedAt, "a")
-	var ends [3]sql.NullInt64
-	require.NoError(t, raw(t, path).QueryRowContext(t.Context(),
-		`SELECT (SELECT ends FROM grants WHERE seq = 1), (SELECT ends FROM grants WHERE seq = 2), (SELECT ends FROM grants WHERE seq = 3)`).Scan(&ends[0], &ends[1], &ends[2]))
-	require.Equal(t, [3]sql.NullInt64{{}, {Int64: 20, Valid: true}, {Int64: 77, Valid: true}}, ends)
 }
 
 func TestASpoiledTokenKeepsNobodyWaiting(t *testing.T) {

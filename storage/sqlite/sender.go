@@ -74,20 +74,32 @@ type device struct {
 	bearer
 }
 
-// deviceSQL reads a device, and what the statements of the hot path make of it.
-const deviceSQL = senderSQL + `SELECT user_id, ticket, way, deadline, suspended, ifnull(enrollment, 0), ifnull(id, ''), ifnull(state, ''), contact,
-		EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = sent.enrollment AND c.place = 1),
-		EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = sent.enrollment AND c.place = 2),
-		token, of_grant, grant_ticket, grant_enrollment, dead, expires, used, ifnull(` + admits + `, 0)
-	FROM sent`
+// deviceColumns are of sent, and what the statements of the hot path make of it.
+const deviceColumns = `sent.user_id, sent.ticket, sent.way, sent.deadline, sent.suspended, ifnull(sent.enrollment, 0), ifnull(sent.id, ''),
+	ifnull(sent.state, ''), sent.contact,
+	sent.token, sent.of_grant, sent.grant_ticket, sent.grant_enrollment, sent.dead, sent.expires, sent.used, EXISTS (SELECT 1 FROM admitted)`
+
+// deviceSQL reads a device and whether it has commands.
+const deviceSQL = senderSQL + `SELECT ` + deviceColumns + `,
+	EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = sent.enrollment AND c.place = 1),
+	EXISTS (SELECT 1 FROM commands c WHERE c.enrollment = sent.enrollment AND c.place = 2) FROM sent`
 
 // device finds the sender of a step. What was found comes with an error of judge
 // too.
 func (t *tx) device(from sender) (device, error) {
+	var waits, held bool
+	d, err := t.deviceAnd(deviceSQL, from, from.values(), &waits, &held)
+	d.waits, d.held = waits, held
+	return d, err
+}
+
+// deviceAnd is device by another query of deviceColumns and more.
+func (t *tx) deviceAnd(query string, from sender, values args, more ...any) (device, error) {
 	var d device
 	var admitted bool
-	found, err := t.get(deviceSQL, from.values(), append(append([]any{&d.user, &d.ticket, &d.way, (*when)(&d.deadline), &d.suspended,
-		&d.enrollment, &d.id, &d.state, (*when)(&d.contact), &d.waits, &d.held}, bearerFields(&d.bearer)...), &admitted)...)
+	into := append(make([]any, 0, 24), &d.user, &d.ticket, &d.way, (*when)(&d.deadline), &d.suspended, &d.enrollment, &d.id, &d.state, (*when)(&d.contact))
+	into = append(append(append(into, bearerFields(&d.bearer)...), &admitted), more...)
+	found, err := t.get(query, values, into...)
 	switch {
 	case err != nil:
 		return device{}, err

@@ -69,8 +69,8 @@ INSERT INTO enrollments (seq, id, user_id, ticket_id, way, state, certificate, t
 	SELECT i.ticket, 'E' || i.ticket, i.user_id, 't' || i.ticket, 'profile', 'enrolled', i.digest, '', '', '', '',
 		CASE WHEN i.ticket % 50 = 0 THEN i.ticket END, x'01', x'01' FROM identities i;
 UPDATE identities SET enrollment = ticket;
-INSERT INTO commands (enrollment, uuid, request_type, status, place)
-	SELECT 7, 'c' || seq, 'DeviceInformation', CASE WHEN seq % 2 THEN 'Queued' ELSE 'Acknowledged' END, CASE WHEN seq % 2 THEN 1 END FROM tickets;
+INSERT INTO commands (enrollment, uuid, request_type, status, place, payload)
+	SELECT 7, 'c' || seq, 'DeviceInformation', CASE WHEN seq % 2 THEN 'Queued' ELSE 'Acknowledged' END, CASE WHEN seq % 2 THEN 1 END, x'00' FROM tickets;
 INSERT INTO sso_states (key, expires) SELECT randomblob(32), seq FROM tickets;
 INSERT INTO sessions (id, user_id, ticket_id, expires) SELECT randomblob(32), user_id, id, seq FROM tickets;
 INSERT INTO web_sessions (digest, expires) SELECT randomblob(32), seq FROM tickets;

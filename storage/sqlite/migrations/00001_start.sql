@@ -27,6 +27,7 @@ CREATE TABLE sso_states (
 	expires  INTEGER,
 	consumed INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX sso_states_expires ON sso_states (expires);
 
 CREATE TABLE sessions (
 	id        BLOB PRIMARY KEY,
@@ -34,6 +35,7 @@ CREATE TABLE sessions (
 	ticket_id TEXT NOT NULL,
 	expires   INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_expires ON sessions (expires);
 
 CREATE TABLE tickets (
 	seq           INTEGER PRIMARY KEY AUTOINCREMENT, -- a later ticket never has a lower one
@@ -54,6 +56,7 @@ CREATE TABLE tickets (
 	enrollment_id TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX tickets_session ON tickets (session);
+CREATE INDEX tickets_issued ON tickets (issued) WHERE state <> 'enrolled';
 
 CREATE TABLE challenges (
 	digest      BLOB NOT NULL UNIQUE,
@@ -86,7 +89,7 @@ CREATE TABLE enrollments (
 	ticket_id      TEXT NOT NULL,
 	way            TEXT NOT NULL,
 	state          TEXT NOT NULL,
-	certificate    BLOB NOT NULL REFERENCES identities,
+	certificate    BLOB NOT NULL, -- of identities, which refers to this too
 	topic          TEXT NOT NULL,
 	os_version     TEXT NOT NULL,
 	build_version  TEXT NOT NULL,
@@ -123,7 +126,57 @@ CREATE TABLE commands (
 	queued       INTEGER,
 	updated      INTEGER,
 	result       BLOB,
-	payload      BLOB,
+	payload      BLOB NOT NULL, -- sealed
 	UNIQUE (enrollment, uuid)
 ) STRICT;
 CREATE INDEX commands_open ON commands (enrollment, place, seq) WHERE place IS NOT NULL;
+CREATE INDEX commands_final ON commands (updated) WHERE place IS NULL;
+
+-- A grant is one account-driven sign-in, by a code or at once.
+CREATE TABLE grants (
+	seq          INTEGER PRIMARY KEY AUTOINCREMENT, -- a later grant never has a lower one
+	user_id      TEXT NOT NULL,
+	ticket       INTEGER REFERENCES tickets, -- NULL: an enrolled device signed in again
+	enrollment   INTEGER REFERENCES enrollments, -- bound by Authenticate, or from the start
+	revoked      INTEGER NOT NULL DEFAULT 0,
+	client_id    TEXT NOT NULL,
+	redirect_uri TEXT NOT NULL,
+	code         BLOB UNIQUE,
+	code_expires INTEGER,
+	redeemed     INTEGER NOT NULL DEFAULT 0,
+	-- When all its tokens and the code are over, or its enrollment has ended;
+	-- NULL: not by time.
+	ends         INTEGER
+) STRICT;
+CREATE INDEX grants_user ON grants (user_id) WHERE revoked = 0;
+CREATE INDEX grants_enrollment ON grants (enrollment);
+CREATE INDEX grants_ends ON grants (ends) WHERE ends IS NOT NULL;
+CREATE INDEX grants_ticket ON grants (ticket);
+
+-- The tokens of one answer, by their digests.
+CREATE TABLE tokens (
+	seq             INTEGER PRIMARY KEY,
+	of_grant        INTEGER NOT NULL REFERENCES grants,
+	generation      INTEGER NOT NULL,
+	access          BLOB NOT NULL UNIQUE,
+	access_expires  INTEGER, -- NULL: never
+	refresh         BLOB UNIQUE,
+	refresh_expires INTEGER, -- NULL: never
+	used            INTEGER NOT NULL DEFAULT 0,
+	ended           INTEGER NOT NULL DEFAULT 0, -- a later generation was used
+	UNIQUE (of_grant, generation)
+) STRICT;
+
+-- Web sessions that handed back.
+CREATE TABLE web_sessions (
+	digest  BLOB PRIMARY KEY,
+	expires INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX web_sessions_expires ON web_sessions (expires);
+
+-- The keys that have sealed in this database, see package internal/seal.
+CREATE TABLE seals (
+	number INTEGER PRIMARY KEY,
+	id     TEXT NOT NULL UNIQUE, -- of the key; empty: secrets as they are
+	value  BLOB NOT NULL
+) STRICT;
