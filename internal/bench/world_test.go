@@ -60,7 +60,7 @@ var stores = []struct {
 // world is a server without sockets, and the key of all its phones: making keys
 // is not what is measured.
 type world struct {
-	b       *testing.B
+	b       testing.TB
 	store   storage.Store
 	idp     *ssotest.Provider
 	portal  *enroll.Portal
@@ -72,7 +72,7 @@ type world struct {
 	count   int
 }
 
-func newWorld(b *testing.B, store storage.Store) *world {
+func newWorld(b testing.TB, store storage.Store) *world {
 	b.Helper()
 	w := &world{b: b, store: store}
 	var err error
@@ -116,7 +116,7 @@ func newWorld(b *testing.B, store storage.Store) *world {
 	return w
 }
 
-func authority(b *testing.B, name string) *ca.CA {
+func authority(b testing.TB, name string) *ca.CA {
 	b.Helper()
 	cert, key, err := ca.NewRoot(name, time.Hour, time.Now(), rand.Reader)
 	require.NoError(b, err)
