@@ -16,7 +16,7 @@ var _ transfer.Source = (*Store)(nil)
 // there is none.
 func (s *Store) ExportPage(ctx context.Context, kind transfer.Kind, after string, limit int) (list []transfer.Entry, err error) {
 	if kind == transfer.KindEnrollment {
-		if err := s.countRequests(ctx); err != nil {
+		if err := s.countPending(ctx); err != nil {
 			return nil, err
 		}
 	}

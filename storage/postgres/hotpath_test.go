@@ -12,6 +12,7 @@ import (
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/postgres"
+	"github.com/enrollkit/enrollkit/storage/transfer"
 )
 
 // count remembers the statements of a step.
@@ -59,6 +60,7 @@ func TestTheHotPathIsOneStatement(t *testing.T) {
 		{"Idle that offers it again", 1, exchange(idleOf("a"))},
 		{"TokenUpdate", 1, func() error { _, err := s.TokenUpdate(ctx, tokenOf("a")); return err }},
 		{"a claim", 5, func() error { _, err := s.ClaimPushes(ctx, began, time.Minute, 9); return err }}, // is there any, what was requested, begin, commit
+		{"an export, when nothing was requested since", 2, func() error { _, err := s.ExportPage(ctx, transfer.KindEnrollment, "", 9); return err }},
 		{"a claim of nobody", 1, func() error { _, err := s.ClaimPushes(ctx, began, time.Minute, 9); return err }},
 		{"report of a command whose key is not here", 7, func() error {
 			exec(t, conn, `UPDATE commands SET payload = '\x01' || decode(repeat('00', 64), 'hex') WHERE uuid = 'c2'`)

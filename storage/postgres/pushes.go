@@ -26,7 +26,8 @@ const dueSQL = `due <= $1 AND reachable AND NOT suspended`
 const opensSQL = `EXISTS (SELECT 1 FROM enrollments e WHERE e.seq = p.enrollment
 		AND (substring(e.token FROM 1 FOR 9) = ANY ($2::bytea[]) OR substring(e.token FROM 1 FOR 1) = ANY ($2::bytea[])) OFFSET 0)`
 
-// pendingSQL finds whether requests are to be counted, or anybody is to be woken.
+// pendingSQL finds whether requests are to be counted, and whether anybody is to
+// be woken.
 const pendingSQL = `SELECT (SELECT seq FROM push_requests ORDER BY seq LIMIT 1) IS NOT NULL,
 	(SELECT enrollment FROM pushes WHERE ` + dueSQL + ` ORDER BY due, enrollment LIMIT 1) IS NOT NULL`
 
@@ -53,11 +54,8 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	if limit <= 0 {
 		return nil, ctx.Err()
 	}
-	var requested, pending bool
-	if err := again(ctx, func() error {
-		_, err := s.alone(ctx).get(pendingSQL, args{stamp(now)}, &requested, &pending)
-		return err
-	}); err != nil || !requested && !pending {
+	requested, due, err := s.pending(ctx, now)
+	if err != nil || !requested && !due {
 		return nil, err
 	}
 	if requested {
@@ -66,7 +64,7 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 		}
 	}
 	var targets []push.Target
-	err := s.atomic(ctx, func(t *tx) error {
+	err = s.atomic(ctx, func(t *tx) error {
 		targets = nil // of a try that came to nothing
 		claims, err := t.claim(args{stamp(now), s.heads, stamp(now.Add(lease)), limit})
 		if err != nil {
@@ -94,6 +92,16 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	return targets, nil
 }
 
+// pending reports whether there are requests to be counted, and whether, beside
+// these, anybody is to be woken at a time.
+func (s *Store) pending(ctx context.Context, at time.Time) (requested, due bool, err error) {
+	err = again(ctx, func() error {
+		_, err := s.alone(ctx).get(pendingSQL, args{stamp(at)}, &requested, &due)
+		return err
+	})
+	return requested, due, err
+}
+
 // countRequests counts in pushes what was requested before, in transactions of
 // bounded size. Of two calls one waits.
 func (s *Store) countRequests(ctx context.Context) error {
@@ -107,6 +115,15 @@ func (s *Store) countRequests(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// countPending is countRequests that writes nothing when there are none.
+func (s *Store) countPending(ctx context.Context) error {
+	requested, _, err := s.pending(ctx, time.Time{})
+	if err == nil && requested {
+		err = s.countRequests(ctx)
+	}
+	return err
 }
 
 // claim is a target as it is stored, and its place among others.
@@ -168,7 +185,7 @@ func (s *Store) SettlePushes(ctx context.Context, results ...push.Result) error 
 		rounds[n] = append(rounds[n], r)
 	}
 	// A request that was made since the claim is due at once.
-	if err := s.countRequests(ctx); err != nil {
+	if err := s.countPending(ctx); err != nil {
 		return err
 	}
 	return s.atomic(ctx, func(t *tx) error {
