@@ -49,7 +49,7 @@ var arrows = table{
 
 // inside are the arrows of internal packages that have any.
 var inside = table{
-	"internal/judge":       {"mdm"},
+	"internal/judge":       {"enroll", "mdm"},
 	"internal/troubletest": {"jit", "profile", "sso/oidc", "sso/ssotest", "mdm", "mdm/command", "enroll", "enroll/ca", "storage"},
 }
 

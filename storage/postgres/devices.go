@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/enrollkit/enrollkit/internal/judge"
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
@@ -120,10 +121,8 @@ const claimedSQL = ` SELECT ` + sentColumns + `,
 // claimed is who has an EnrollmentID.
 type claimed struct {
 	enrollment  int64 // 0: nobody
-	user        string
 	certificate []byte
-	ticket      int64
-	spent       bool
+	holder      judge.Holder
 	// others is how many other devices the user of the sender has, and halves
 	// that some were bound by the sender's ticket.
 	others int
@@ -140,7 +139,7 @@ func (t *tx) authenticate(from sender, a mdm.AuthenticateStep, e *mdm.Enrollment
 	var c claimed
 	var err error
 	if d.known, err = t.get(senderSQL+claimedSQL, append(from.values(), a.DeviceLimit), append(sentFields(&d),
-		&c.enrollment, &c.user, &c.certificate, &c.ticket, &c.spent, &c.others, &c.halves)...); err != nil {
+		&c.enrollment, &c.holder.User, &c.certificate, &c.holder.Ticket, &c.holder.Spent, &c.others, &c.halves)...); err != nil {
 		return err
 	}
 	err = d.judge(from)
@@ -159,16 +158,11 @@ func (t *tx) authenticate(from sender, a mdm.AuthenticateStep, e *mdm.Enrollment
 // bind makes the enrollment of an identity that has none.
 func (t *tx) bind(d device, c claimed, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
 	at, known := stamp(a.At), c.enrollment != 0
-	switch {
-	case !at.Before(d.deadline):
-		return mdm.ErrUnknownIdentity
-	case a.EnrollmentID == "",
-		known && (c.user != d.user || d.ticket < c.ticket || d.ticket == c.ticket && c.spent):
-		return mdm.ErrForeignCertificate
-	case d.way.Account() && (d.grantTicket != d.ticket || !d.inForce):
-		return mdm.ErrBearer
-	case a.DeviceLimit > 0 && c.others >= a.DeviceLimit:
-		return mdm.ErrDeviceLimit
+	if err := (judge.Claim{
+		User: d.user, Ticket: d.ticket, Deadline: d.deadline, Bearer: !d.way.Account() || d.grantTicket == d.ticket && d.inForce,
+		Holder: c.holder, Others: c.others,
+	}).Judge(a, at); err != nil {
+		return err
 	}
 	if c.halves {
 		if err := t.replaceHalf(d.ticket, c.enrollment, at); err != nil {
@@ -176,7 +170,7 @@ func (t *tx) bind(d device, c claimed, a mdm.AuthenticateStep, e *mdm.Enrollment
 		}
 	}
 	if known {
-		if err := t.release(c.certificate, c.ticket, a.EnrollmentID, at); err != nil {
+		if err := t.release(c.certificate, c.holder.Ticket, a.EnrollmentID, at); err != nil {
 			return err
 		}
 	}

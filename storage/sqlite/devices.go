@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/internal/judge"
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
@@ -29,10 +30,8 @@ const claimSQL = senderSQL + `SELECT ` + deviceColumns + `,
 // claimed is who has an EnrollmentID.
 type claimed struct {
 	enrollment  int64 // 0: nobody
-	user        string
 	certificate []byte
-	ticket      int64
-	spent       bool
+	holder      judge.Holder
 	// others is how many other devices the user of the sender has, and halves
 	// that some were bound by the sender's ticket.
 	others int
@@ -46,7 +45,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 	err := s.writer.do(ctx, func(t *tx) error {
 		var c claimed
 		d, err := t.deviceAnd(claimSQL, from, append(from.values(), a.DeviceLimit),
-			&c.enrollment, &c.user, &c.certificate, &c.ticket, &c.spent, &c.others, &c.halves)
+			&c.enrollment, &c.holder.User, &c.certificate, &c.holder.Ticket, &c.holder.Spent, &c.others, &c.halves)
 		if err == nil {
 			if err := t.use(d.bearer, d.enrollment); err != nil {
 				return err
@@ -67,16 +66,11 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 // bind makes the enrollment of an identity that has none.
 func (t *tx) bind(d device, c claimed, a mdm.AuthenticateStep, e *mdm.Enrollment) error {
 	at, known := stamp(a.At), c.enrollment != 0
-	switch {
-	case !at.Before(d.deadline):
-		return mdm.ErrUnknownIdentity
-	case a.EnrollmentID == "",
-		known && (c.user != d.user || d.ticket < c.ticket || d.ticket == c.ticket && c.spent):
-		return mdm.ErrForeignCertificate
-	case d.way.Account() && (d.bearer.ticket != d.ticket || !d.inForce(at)):
-		return mdm.ErrBearer
-	case a.DeviceLimit > 0 && c.others >= a.DeviceLimit:
-		return mdm.ErrDeviceLimit
+	if err := (judge.Claim{
+		User: d.user, Ticket: d.ticket, Deadline: d.deadline, Bearer: !d.way.Account() || d.bearer.ticket == d.ticket && d.inForce(at),
+		Holder: c.holder, Others: c.others,
+	}).Judge(a, at); err != nil {
+		return err
 	}
 	if c.halves {
 		if err := t.replaceHalf(d.ticket, c.enrollment, at); err != nil {
@@ -84,7 +78,7 @@ func (t *tx) bind(d device, c claimed, a mdm.AuthenticateStep, e *mdm.Enrollment
 		}
 	}
 	if known {
-		if err := t.release(c.certificate, c.ticket, a.EnrollmentID, at); err != nil {
+		if err := t.release(c.certificate, c.holder.Ticket, a.EnrollmentID, at); err != nil {
 			return err
 		}
 	}

@@ -1,5 +1,8 @@
-// Package judge judges who sends a step to a store, in the order that mdm.Store
-// demands, for the adapters that keep what they know in a SQL database.
+// Package judge holds the decisions of a store that need no database: who may send
+// a step, download a ticket, present a challenge or have an EnrollmentID, in the
+// order that mdm.Store and enroll.TicketStore demand. The adapters for SQL databases
+// read what it takes, and write what follows. The store in memory decides by itself:
+// the others are compared with it.
 package judge
 
 import "github.com/enrollkit/enrollkit/mdm"
