@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/enrollkit/enrollkit/internal/mariadbtest"
+	"github.com/enrollkit/enrollkit/internal/mysqltest"
 	"github.com/enrollkit/enrollkit/internal/pgtest"
 	"github.com/enrollkit/enrollkit/storage/mysql"
 	"github.com/enrollkit/enrollkit/storage/postgres"
@@ -54,7 +54,7 @@ func onPostgres(t *testing.T) transfertest.Adapter {
 }
 
 func onMySQL(t *testing.T) transfertest.Adapter {
-	server := mariadbtest.StartTest(t, mariadbtest.Options{NoSync: true})
+	server := mysqltest.StartTest(t, mysqltest.Options{NoSync: true})
 	return transfertest.Adapter{Name: "mysql", Open: func(place string) (transfertest.Store, error) {
 		ctx := context.Background()
 		db, err := sql.Open("mysql", server.AdminDSN())

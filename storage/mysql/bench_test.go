@@ -6,20 +6,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/enrollkit/enrollkit/internal/mariadbtest"
+	"github.com/enrollkit/enrollkit/internal/mysqltest"
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/storage/mysql"
 	"github.com/enrollkit/enrollkit/storage/storagetest"
 )
 
 // durable is a server whose commits are on a disk.
-func durable(b *testing.B) *mariadbtest.Server {
+func durable(b *testing.B) *mysqltest.Server {
 	b.Helper()
-	return mariadbtest.StartTest(b, mariadbtest.Options{Settings: map[string]string{"innodb_buffer_pool_size": "1G"}})
+	return mysqltest.StartTest(b, mysqltest.Options{Settings: map[string]string{"innodb_buffer_pool_size": "1G"}})
 }
 
 // places opens a database on a server for each place.
-func places(b testing.TB, on *mariadbtest.Server, prepare func(dsn string)) storagetest.Suite {
+func places(b testing.TB, on *mysqltest.Server, prepare func(dsn string)) storagetest.Suite {
 	b.Helper()
 	return suite(func(place string) (*mysql.Store, error) {
 		dsn, err := makeDatabase(on, place)
@@ -105,7 +105,7 @@ func TestSizes(t *testing.T) {
 	}
 	list, err := storagetest.ParseSizes(*sizes)
 	require.NoError(t, err)
-	server := mariadbtest.StartTest(t, mariadbtest.Options{Settings: map[string]string{"innodb_buffer_pool_size": "4G"}})
+	server := mysqltest.StartTest(t, mysqltest.Options{Settings: map[string]string{"innodb_buffer_pool_size": "4G"}})
 	storagetest.Sizes(t, places(t, server, func(string) {}), storagetest.SizesOptions{
 		Enrollments: list, Queues: []int{1, 100, 10_000},
 		Fill: func(place string, n int) error {

@@ -39,7 +39,7 @@ func OpenExplaining(ctx context.Context, o Options, note func(query string, plan
 }
 
 func explain(ctx context.Context, c fullConn, query string, values []driver.NamedValue) (plan []PlanRow, err error) {
-	st, err := c.PrepareContext(ctx, "EXPLAIN "+query)
+	st, err := c.PrepareContext(ctx, "EXPLAIN FORMAT=TRADITIONAL "+query)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/enrollkit/enrollkit/internal/mariadbtest"
+	"github.com/enrollkit/enrollkit/internal/mysqltest"
 	"github.com/enrollkit/enrollkit/storage/mysql"
 	"github.com/enrollkit/enrollkit/storage/storagetest"
 )
@@ -20,23 +20,23 @@ import (
 // server is what the tests use, each in databases of its own; noServer is why
 // there is none.
 var (
-	server   *mariadbtest.Server
+	server   *mysqltest.Server
 	noServer error
 )
 
 // serverSocket tells the children of the clauses on crashes which server it is.
-const serverSocket = "ENROLLKIT_TEST_MARIADB"
+const serverSocket = "ENROLLKIT_TEST_MYSQL"
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	if socket := os.Getenv(serverSocket); socket != "" {
-		server = mariadbtest.At(socket)
+		server = mysqltest.At(socket)
 		return storagetest.Main(m, suite(openPlace))
 	}
 	// What is killed are the processes of nodes, and the server in tests that
 	// have one of their own: nothing asks for a sync.
-	if server, noServer = mariadbtest.Start(context.Background(), mariadbtest.Options{NoSync: true}); noServer == nil {
+	if server, noServer = mysqltest.Start(context.Background(), mysqltest.Options{NoSync: true}); noServer == nil {
 		defer func() {
 			if err := server.Stop(); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -53,15 +53,15 @@ func run(m *testing.M) int {
 // needServer skips a test where there is no server, but for CI.
 func needServer(t testing.TB) {
 	t.Helper()
-	if errors.Is(noServer, mariadbtest.ErrMissing) {
-		mariadbtest.Missing(t)
+	if errors.Is(noServer, mysqltest.ErrMissing) {
+		mysqltest.Missing(t)
 	}
 	require.NoError(t, noServer)
 }
 
 // makeDatabase makes the database of a place, if it is not there, and returns
 // its DSN.
-func makeDatabase(on *mariadbtest.Server, place string) (string, error) {
+func makeDatabase(on *mysqltest.Server, place string) (string, error) {
 	named := sha256.Sum256([]byte(place))
 	name := "enroll_" + hex.EncodeToString(named[:8])
 	db, err := sql.Open("mysql", on.AdminDSN())

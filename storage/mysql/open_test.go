@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/enroll"
-	"github.com/enrollkit/enrollkit/internal/mariadbtest"
+	"github.com/enrollkit/enrollkit/internal/mysqltest"
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/storage"
 	"github.com/enrollkit/enrollkit/storage/mysql"
@@ -46,6 +46,14 @@ func raw(t testing.TB, dsn string) *sql.DB {
 	require.NoError(t, err)
 	t.Cleanup(func() { db.Close() })
 	return db
+}
+
+// onMySQL reports whether it is a MySQL, and no MariaDB.
+func onMySQL(t testing.TB, db *sql.DB) bool {
+	t.Helper()
+	var version string
+	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT version()`).Scan(&version))
+	return !strings.Contains(version, "MariaDB")
 }
 
 func execute(t testing.TB, db *sql.DB, statements ...string) {
@@ -176,8 +184,12 @@ func TestTheDSNDoesNotWeaken(t *testing.T) {
 	s := open(t, mysql.Options{DSN: dsn, LockTimeout: 7 * time.Second})
 	found, err := mysql.Variables(t.Context(), s)
 	require.NoError(t, err)
+	isolation := "tx_isolation"
+	if onMySQL(t, raw(t, server.AdminDSN())) {
+		isolation = "transaction_isolation"
+	}
 	for name, want := range map[string]string{
-		"tx_isolation": "READ-COMMITTED", "sql_mode": "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION", "time_zone": "+00:00", "autocommit": "ON",
+		isolation: "READ-COMMITTED", "sql_mode": "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION", "time_zone": "+00:00", "autocommit": "ON",
 		"innodb_lock_wait_timeout": "7", "character_set_client": "utf8mb4", "character_set_results": "utf8mb4", "collation_connection": "utf8mb4_bin",
 	} {
 		require.Equal(t, want, found[name], name)
@@ -247,7 +259,7 @@ func TestAnUnfitServer(t *testing.T) {
 
 func TestOpenRefusesALossyServer(t *testing.T) {
 	needServer(t)
-	lossy := mariadbtest.StartTest(t, mariadbtest.Options{NoSync: true, Settings: map[string]string{"innodb_flush_log_at_trx_commit": "2"}})
+	lossy := mysqltest.StartTest(t, mysqltest.Options{NoSync: true, Settings: map[string]string{"innodb_flush_log_at_trx_commit": "2"}})
 	dsn, err := makeDatabase(lossy, t.TempDir())
 	require.NoError(t, err)
 	_, err = mysql.Open(t.Context(), options(dsn))

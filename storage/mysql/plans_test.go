@@ -76,7 +76,11 @@ func crowded(t testing.TB) (dsn string) {
 
 func fill(t testing.TB, dsn string, size int) {
 	t.Helper()
-	db, err := sql.Open("mysql", dsn+"?max_recursive_iterations=1000000")
+	depth := "max_recursive_iterations"
+	if onMySQL(t, raw(t, dsn)) {
+		depth = "cte_max_recursion_depth"
+	}
+	db, err := sql.Open("mysql", dsn+"?"+depth+"=1000000")
 	require.NoError(t, err)
 	for _, statement := range crowd(size) {
 		_, err := db.ExecContext(t.Context(), statement)
@@ -114,7 +118,7 @@ func checkPlans(t *testing.T, statements []string) {
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
-			t.Errorf("%v\nin: %s", err, query)
+			t.Errorf("%v\nin: %s", err, normal(query))
 		}
 		explained[normal(query)] = true
 		for _, exempt := range scans() {
@@ -124,7 +128,7 @@ func checkPlans(t *testing.T, statements []string) {
 		}
 		for _, row := range plan {
 			if scanned(row, query) {
-				t.Errorf("%+v\nin: %s", row, query)
+				t.Errorf("%+v\nin: %s", row, normal(query))
 			}
 		}
 	})
@@ -148,7 +152,11 @@ func scanned(row mysql.PlanRow, query string) bool {
 	if strings.HasPrefix(query, "INSERT") || strings.HasPrefix(query, "REPLACE") {
 		return row.Type != "ALL" || row.Extra != "" // how the servers say that there is nothing to find
 	}
-	return row.Type == "ALL" || row.Type == "index" || strings.Contains(row.Extra, "filesort") || strings.Contains(row.Extra, "temporary")
+	temporary := strings.Contains(row.Extra, "temporary")
+	if strings.HasPrefix(query, "UPDATE") {
+		temporary = false // what it has found, in MySQL, when it changes the index that it goes along
+	}
+	return row.Type == "ALL" || row.Type == "index" || strings.Contains(row.Extra, "filesort") || temporary
 }
 
 func digestOf(of string, n int) [32]byte { return sha256.Sum256(fmt.Append(nil, of, n)) }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/enrollkit/enrollkit/internal/mariadbtest"
+	"github.com/enrollkit/enrollkit/internal/mysqltest"
 	"github.com/enrollkit/enrollkit/internal/troubletest"
 	"github.com/enrollkit/enrollkit/storage/mysql"
 )
@@ -52,7 +52,7 @@ func databaseOf(t *testing.T) troubletest.Database {
 func fullDisk(t *testing.T) {
 	needServer(t)
 	troubletest.SmallDisk(t, 320<<20, func(t *testing.T, d troubletest.Disk) {
-		own := mariadbtest.StartTest(t, mariadbtest.Options{})
+		own := mysqltest.StartTest(t, mysqltest.Options{})
 		dsn, err := makeDatabase(own, t.TempDir())
 		require.NoError(t, err)
 		w := troubletest.New(t, open(t, options(dsn)))
@@ -171,10 +171,10 @@ func serializationFailure(t *testing.T) {
 }
 
 // ownServer starts a server for one test, with a store on it.
-func ownServer(t *testing.T, settings map[string]string, o mysql.Options) (*mariadbtest.Server, *mysql.Store) {
+func ownServer(t *testing.T, settings map[string]string, o mysql.Options) (*mysqltest.Server, *mysql.Store) {
 	t.Helper()
 	needServer(t)
-	own := mariadbtest.StartTest(t, mariadbtest.Options{NoSync: true, Settings: settings})
+	own := mysqltest.StartTest(t, mysqltest.Options{NoSync: true, Settings: settings})
 	dsn, err := makeDatabase(own, t.TempDir())
 	require.NoError(t, err)
 	o.DSN = dsn
@@ -279,7 +279,7 @@ func TestAConnectionThatBreaks(t *testing.T) {
 // acknowledged is, and when there is room again the store goes on.
 func TestAFullDisk(t *testing.T) {
 	needServer(t)
-	own := mariadbtest.StartTest(t, mariadbtest.Options{NoSync: true, MaxFile: 100 << 20})
+	own := mysqltest.StartTest(t, mysqltest.Options{NoSync: true, MaxFile: 100 << 20})
 	dsn, err := makeDatabase(own, t.TempDir())
 	require.NoError(t, err)
 	s := open(t, options(dsn))

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package mariadbtest
+package mysqltest
 
 import "os/exec"
 

@@ -1,8 +1,12 @@
-// Package mariadbtest starts private MariaDB servers for tests, from the
-// programs that a distribution installs: in a directory of their own, on a Unix
-// socket in it, under an unprivileged user, and without a trace after Stop. A
-// server ends with the process that started it, however that ends.
-package mariadbtest
+// Package mysqltest starts private servers for tests: in a directory of their
+// own, on a Unix socket in it, under an unprivileged user, and without a trace
+// after Stop. A server ends with the process that started it, however that ends.
+//
+// It is the MariaDB that the distribution has installed. To test with a MySQL
+// instead, name its mysqld, which the unprivileged user has to be able to run:
+//
+//	ENROLLKIT_TEST_MYSQLD=/opt/mysql/bin/mysqld go test ./storage/mysql/...
+package mysqltest
 
 import (
 	"bytes"
@@ -14,14 +18,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
-
-// ErrMissing: the programs of MariaDB are not installed.
-var ErrMissing = errors.New("mariadbtest: no mariadbd and mariadb-install-db in PATH or /usr/sbin (Debian: apt-get install mariadb-server)")
 
 // Options are the settings of a server.
 type Options struct {
@@ -41,22 +42,18 @@ type Server struct {
 	options Options
 	dir     string // the owner of all below; empty when another process has started it
 	socket  string
-	server  string // the program
-	user    *account
+	programs
+	user *account
 
 	cmd   *exec.Cmd
 	stdin io.WriteCloser // the server ends when it closes
 }
 
 // Start starts a server without databases. The error is ErrMissing when there
-// is no MariaDB on this machine. Its settings are the defaults of the server, or
+// is no server on this machine. Its settings are the defaults of the server, or
 // worse, so that a store has to ask for what it needs.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	server, err := program("mariadbd")
-	if err != nil {
-		return nil, err
-	}
-	install, err := program("mariadb-install-db")
+	programs, err := find(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -66,10 +63,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	dir, err := makeDir(o)
 	if err != nil {
-		return nil, fmt.Errorf("mariadbtest: %w", err)
+		return nil, fmt.Errorf("mysqltest: %w", err)
 	}
-	s := &Server{options: o, dir: dir, socket: filepath.Join(dir, "s"), server: server, user: user}
-	if err := s.create(ctx, install); err != nil {
+	s := &Server{options: o, dir: dir, socket: filepath.Join(dir, "s"), programs: programs, user: user}
+	if err := s.create(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := s.run(ctx); err != nil {
@@ -81,8 +78,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 // At is the server on a socket, which another process has started and stops.
 func At(socket string) *Server { return &Server{socket: socket} }
 
-// StartTest starts a server that is stopped when the test ends. When MariaDB is
-// missing the test is skipped, and fails with CI=true.
+// StartTest starts a server that is stopped when the test ends. When there is
+// none the test is skipped, and fails with CI=true.
 func StartTest(t testing.TB, o Options) *Server {
 	t.Helper()
 	s, err := Start(t.Context(), o)
@@ -100,23 +97,13 @@ func StartTest(t testing.TB, o Options) *Server {
 	return s
 }
 
-// Missing skips a test because there is no MariaDB, or fails it with CI=true.
+// Missing skips a test because there is no server, or fails it with CI=true.
 func Missing(t testing.TB) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatal(ErrMissing)
 	}
 	t.Skipf("SKIPPED: NOT TESTED is storage in MySQL and MariaDB: %v", ErrMissing)
-}
-
-// program finds a program, also where only root's PATH leads.
-func program(name string) (string, error) {
-	for _, path := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
-		if found, err := exec.LookPath(path); err == nil {
-			return found, nil
-		}
-	}
-	return "", ErrMissing
 }
 
 // makeDir makes the server's directory. Not below the directory of a test: that
@@ -128,10 +115,10 @@ func makeDir(o Options) (string, error) {
 	} else if len(base) > 80 {
 		base = "/tmp"
 	}
-	return os.MkdirTemp(base, "mariadb")
+	return os.MkdirTemp(base, "mysql")
 }
 
-// command is a program of MariaDB, run by its user.
+// command is a program of the server, run by its user.
 func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // programs of a fixed name
 	cmd.Dir = s.dir
@@ -143,7 +130,7 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 
 // datadir are the settings that making the database and running it share.
 func (s *Server) datadir() []string {
-	args := []string{"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data"), "--innodb-log-file-size=32M"}
+	args := append([]string{"--no-defaults", "--datadir=" + filepath.Join(s.dir, "data")}, s.always...)
 	if s.options.NoSync {
 		args = append(args, "--innodb-flush-method=nosync")
 	}
@@ -152,19 +139,19 @@ func (s *Server) datadir() []string {
 
 // create makes the database, and a user who may do everything with databases
 // whose names begin with "enroll_", and nothing else.
-func (s *Server) create(ctx context.Context, install string) error {
+func (s *Server) create(ctx context.Context) error {
 	if s.user != nil {
 		if err := os.Chown(s.dir, int(s.user.uid), int(s.user.gid)); err != nil {
-			return fmt.Errorf("mariadbtest: %w", err)
+			return fmt.Errorf("mysqltest: %w", err)
 		}
 	}
-	out, err := s.command(ctx, install, append(s.datadir(), "--auth-root-authentication-method=normal", "--skip-test-db")...).CombinedOutput()
+	out, err := s.command(ctx, s.install[0], append(s.datadir(), s.install[1:]...)...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("mariadbtest: mariadb-install-db: %w\n%s", err, out)
+		return fmt.Errorf("mysqltest: %s: %w\n%s", s.install[0], err, out)
 	}
 	const init = "CREATE USER IF NOT EXISTS enroll@localhost;\nGRANT ALL ON `enroll\\_%`.* TO enroll@localhost;\n"
 	if err := os.WriteFile(filepath.Join(s.dir, "init.sql"), []byte(init), 0o644); err != nil { //nolint:gosec // for the other user
-		return fmt.Errorf("mariadbtest: %w", err)
+		return fmt.Errorf("mysqltest: %w", err)
 	}
 	return nil
 }
@@ -194,6 +181,7 @@ func (s *Server) run(ctx context.Context) error {
 	const block = 512
 	args := append([]string{"-c", watched, "sh", strconv.FormatInt(s.options.MaxFile/block, 10), s.server}, s.datadir()...)
 	args = append(args, "--socket="+s.socket, "--pid-file="+filepath.Join(s.dir, "pid"), "--skip-networking", "--init-file="+filepath.Join(s.dir, "init.sql"))
+	args = append(args, s.only...)
 	settings := map[string]string{
 		"max_connections": "400", "innodb_buffer_pool_size": "256M",
 		// What a store has to say otherwise for its sessions.
@@ -208,17 +196,17 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("mariadbtest: %w", err)
+		return fmt.Errorf("mysqltest: %w", err)
 	}
 	defer func() { _ = log.Close() }() // the server has its own
 	// The server outlives the call, and ends by its standard input.
 	cmd := s.command(context.WithoutCancel(ctx), "/bin/sh", args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if s.stdin, err = cmd.StdinPipe(); err != nil {
-		return fmt.Errorf("mariadbtest: %w", err)
+		return fmt.Errorf("mysqltest: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("mariadbtest: %w", err)
+		return fmt.Errorf("mysqltest: %w", err)
 	}
 	s.cmd = cmd
 	if err := s.ready(ctx); err != nil {
@@ -226,6 +214,10 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// aborted is the last line of the log of a server that does not start, with a
+// number and the part of the server in MySQL.
+var aborted = regexp.MustCompile(`\[ERROR\] (\[MY-\d+\] \[Server\] )?Aborting`)
 
 // ready waits until the server greets who connects.
 func (s *Server) ready(ctx context.Context) error {
@@ -238,12 +230,12 @@ func (s *Server) ready(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if log := s.Log(); strings.Contains(log, "[ERROR] Aborting") {
-			return fmt.Errorf("mariadbtest: the server does not start:\n%s", log)
+		if log := s.Log(); aborted.MatchString(log) {
+			return fmt.Errorf("mysqltest: the server does not start:\n%s", log)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("mariadbtest: the server does not answer: %w: %w\n%s", ctx.Err(), err, s.Log())
+			return fmt.Errorf("mysqltest: the server does not answer: %w: %w\n%s", ctx.Err(), err, s.Log())
 		case <-tick.C:
 		}
 	}
@@ -286,7 +278,7 @@ func (s *Server) Log() string {
 // more, and the next start recovers from the log.
 func (s *Server) Crash() error {
 	if s.cmd == nil {
-		return errors.New("mariadbtest: the server does not run")
+		return errors.New("mysqltest: the server does not run")
 	}
 	return s.end("crash")
 }

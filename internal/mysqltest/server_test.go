@@ -1,28 +1,37 @@
-package mariadbtest
+package mysqltest
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	_ "github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
 )
 
-// sql runs statements by the server's own client.
-func (s *Server) sql(t *testing.T, user, statement string) (string, error) {
+// sql runs a statement, and returns the value that it reads.
+func (s *Server) sql(t *testing.T, dsn, statement string) (string, error) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "mariadb", "--no-defaults", "-N", "-B", "-u", user, "-S", s.socket, "-e", statement).CombinedOutput()
-	return strings.TrimSpace(string(out)), err
+	db, err := sql.Open("mysql", dsn)
+	require.NoError(t, err)
+	defer db.Close()
+	var value sql.NullString
+	err = db.QueryRowContext(t.Context(), statement).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return value.String, err
 }
 
 func (s *Server) root(t *testing.T, statement string) string {
 	t.Helper()
-	out, err := s.sql(t, "root", statement)
-	require.NoError(t, err, out)
-	return out
+	value, err := s.sql(t, s.AdminDSN(), statement)
+	require.NoError(t, err, statement)
+	return value
 }
 
 func TestServer(t *testing.T) {
@@ -33,22 +42,24 @@ func TestServer(t *testing.T) {
 		require.Equal(t, "1", s.root(t, "SELECT @@skip_networking"), "only the socket")
 		require.Less(t, len(s.Socket()), 100)
 
-		out, err := s.sql(t, "enroll", "CREATE DATABASE enroll_a; CREATE TABLE enroll_a.kept (n INT); INSERT INTO enroll_a.kept VALUES (7)")
-		require.NoError(t, err, out)
-		_, err = s.sql(t, "enroll", "CREATE DATABASE enrollb")
+		for _, statement := range []string{"CREATE DATABASE enroll_a", "CREATE TABLE enroll_a.kept (n INT)", "INSERT INTO enroll_a.kept VALUES (7)"} {
+			_, err := s.sql(t, s.DSN(""), statement)
+			require.NoError(t, err, statement)
+		}
+		_, err := s.sql(t, s.DSN(""), "CREATE DATABASE enrollb")
 		require.Error(t, err, "another name")
-		_, err = s.sql(t, "enroll", "SET GLOBAL max_connections = 1")
+		_, err = s.sql(t, s.DSN(""), "SET GLOBAL max_connections = 1")
 		require.Error(t, err)
 
 		pid, err := os.ReadFile(filepath.Join(s.dir, "pid"))
 		require.NoError(t, err)
 		require.NoError(t, s.Crash())
-		_, err = s.sql(t, "root", "SELECT 1")
+		_, err = s.sql(t, s.AdminDSN(), "SELECT 1")
 		require.Error(t, err)
 		require.Error(t, s.Crash(), "again")
 		require.NoError(t, s.Restart(t.Context()))
 		require.Equal(t, "7", s.root(t, "SELECT n FROM enroll_a.kept"))
-		require.Contains(t, s.Log(), "InnoDB: Starting crash recovery")
+		require.Regexp(t, "Starting (XA )?crash recovery", s.Log())
 		require.NoError(t, At(s.Socket()).Stop(), "by who has not started it")
 		require.Equal(t, "7", s.root(t, "SELECT n FROM enroll_a.kept"))
 
@@ -61,7 +72,7 @@ func TestServer(t *testing.T) {
 }
 
 func TestAServerThatDoesNotStart(t *testing.T) {
-	if _, err := program("mariadbd"); err != nil {
+	if _, err := find(t.Context()); errors.Is(err, ErrMissing) {
 		Missing(t)
 	}
 	_, err := Start(t.Context(), Options{NoSync: true, Settings: map[string]string{"no_such_setting": "1"}})
@@ -69,7 +80,7 @@ func TestAServerThatDoesNotStart(t *testing.T) {
 }
 
 func TestStartLeavesNothingBehind(t *testing.T) {
-	if _, err := program("mariadbd"); err != nil {
+	if _, err := find(t.Context()); errors.Is(err, ErrMissing) {
 		Missing(t)
 	}
 	temp := t.TempDir()
@@ -82,4 +93,21 @@ func TestStartLeavesNothingBehind(t *testing.T) {
 	entries, err := os.ReadDir(temp)
 	require.NoError(t, err)
 	require.Empty(t, entries)
+}
+
+func TestAProgramThatIsNoMySQL(t *testing.T) {
+	for name, text := range map[string]string{"/nowhere/mysqld": "no such file", "false": "exit status 1"} {
+		t.Setenv(Program, name)
+		_, err := Start(t.Context(), Options{})
+		require.ErrorContains(t, err, "mysqltest: "+Program+": ")
+		require.ErrorContains(t, err, text)
+		require.NotErrorIs(t, err, ErrMissing, "a test is not skipped")
+	}
+	mariadb, err := program("mariadbd")
+	if err != nil {
+		t.Skip("SKIPPED: NOT TESTED is a MariaDB that is named as a MySQL")
+	}
+	t.Setenv(Program, mariadb)
+	_, err = Start(t.Context(), Options{})
+	require.ErrorContains(t, err, "names a MariaDB")
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package mariadbtest
+package mysqltest
 
 // inMemory is a directory whose files are in memory, or empty.
 func inMemory() string { return "" }

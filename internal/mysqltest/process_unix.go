@@ -1,6 +1,6 @@
 //go:build unix
 
-package mariadbtest
+package mysqltest
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 // account is who runs the server; nil is who we are.
 type account struct{ uid, gid uint32 }
 
-// unprivileged is who may run a server: MariaDB does not run as root.
+// unprivileged is who may run a server: neither server runs as root.
 func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
@@ -22,16 +22,16 @@ func unprivileged() (*account, error) {
 	u, err := user.Lookup("mysql")
 	if err != nil {
 		if u, err = user.Lookup("nobody"); err != nil {
-			return nil, fmt.Errorf("mariadbtest: no unprivileged user: %w", err)
+			return nil, fmt.Errorf("mysqltest: no unprivileged user: %w", err)
 		}
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
-		return nil, fmt.Errorf("mariadbtest: user %s: %w", u.Username, err)
+		return nil, fmt.Errorf("mysqltest: user %s: %w", u.Username, err)
 	}
 	gid, err := strconv.ParseUint(u.Gid, 10, 32)
 	if err != nil {
-		return nil, fmt.Errorf("mariadbtest: user %s: %w", u.Username, err)
+		return nil, fmt.Errorf("mysqltest: user %s: %w", u.Username, err)
 	}
 	return &account{uint32(uid), uint32(gid)}, nil
 }
