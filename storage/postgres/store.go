@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -49,16 +48,10 @@ type Options struct {
 
 // Store is a storage.Store in PostgreSQL. It is safe for concurrent use.
 type Store struct {
-	pool    *pgxpool.Pool
-	secrets *seal.Ring
-	heads   [][]byte // of what secrets opens
-
-	// How far Reseal has come.
-	resealing sync.Mutex
-	resealed  struct {
-		table int
-		seq   int64
-	}
+	pool     *pgxpool.Pool
+	secrets  *seal.Ring
+	heads    [][]byte // of what secrets opens
+	resealed seal.Again
 }
 
 var _ storage.Store = (*Store)(nil)

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -38,15 +37,9 @@ type Options struct {
 
 // Store is a storage.Store in a file. It is safe for concurrent use.
 type Store struct {
-	readers *pool
-	writer  *writer
-
-	// How far Reseal has come.
-	resealing sync.Mutex
-	resealed  struct {
-		table int
-		seq   int64
-	}
+	readers  *pool
+	writer   *writer
+	resealed seal.Again
 }
 
 var _ storage.Store = (*Store)(nil)
