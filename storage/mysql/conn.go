@@ -133,7 +133,7 @@ func (c *conn) IsValid() bool {
 	return !c.readOnly && c.fullConn.IsValid()
 }
 
-// Numbers of errors, the same in both servers.
+// Numbers of errors. Those that both servers have are the same.
 const (
 	errDuplicate           = 1062 // ER_DUP_ENTRY
 	errNoSuchTable         = 1146 // ER_NO_SUCH_TABLE
@@ -143,6 +143,7 @@ const (
 	errTooManyStatements   = 1461 // ER_MAX_PREPARED_STMT_COUNT_REACHED
 	errReadOnlyTransaction = 1792 // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
 	errReadOnlyMode        = 1836 // ER_READ_ONLY_MODE
+	errCertification       = 3101 // ER_TRANSACTION_ROLLBACK_DURING_COMMIT: group replication of MySQL; Galera says errDeadlock
 )
 
 // number is the server's number of an error, 0 when it is not the server's.

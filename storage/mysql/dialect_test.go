@@ -22,7 +22,7 @@ var foreign = regexp.MustCompile(`(?i)\b(` + strings.Join([]string{
 // quoted are strings and comments.
 var quoted = regexp.MustCompile(`'[^']*'|--[^\n]*`)
 
-// checkDialect fails when a statement is not for both servers. Only MariaDB is
+// checkDialect fails when a statement is not for both servers. Only one of them is
 // here to say so itself.
 func checkDialect(t *testing.T, statements []string) {
 	files, err := filepath.Glob("migrations/*.sql")

@@ -99,6 +99,9 @@ func Plan(ctx context.Context, s *Store, query string) (plan []PlanRow, err erro
 // Unfit is what the check of a server says of its variables.
 func Unfit(found map[string]string, lossy bool) error { return unfit(found, lossy) }
 
+// InTheWay reports whether a step is tried again after an error.
+func InTheWay(err error) bool { return inTheWay(err) }
+
 // Variables reads variables of a session as steps have it.
 func Variables(ctx context.Context, s *Store) (map[string]string, error) {
 	found := map[string]string{}

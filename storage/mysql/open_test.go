@@ -143,6 +143,21 @@ func TestNothingToMigrateNeedsNoRight(t *testing.T) {
 	require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
 }
 
+// TestAPassword opens with a user whom the server asks for one, in the way that is
+// its default.
+func TestAPassword(t *testing.T) {
+	dsn := newDSN(t)
+	_, name, _ := strings.Cut(dsn, ")/")
+	execute(t, raw(t, server.AdminDSN()),
+		`CREATE USER IF NOT EXISTS secretive@localhost IDENTIFIED BY 'a-password'`, fmt.Sprintf("GRANT ALL ON %s.* TO secretive@localhost", name))
+	o := options(strings.Replace(dsn, "enroll@", "secretive:a-password@", 1))
+	require.NoError(t, open(t, o).Close())
+	o.DSN = strings.Replace(dsn, "enroll@", "secretive:another@", 1)
+	_, err := mysql.Open(t.Context(), o)
+	require.ErrorContains(t, err, "Access denied")
+	require.NotContains(t, err.Error(), "another")
+}
+
 func TestOpenRefuses(t *testing.T) {
 	dsn := newDSN(t)
 	for what, c := range map[string]struct {

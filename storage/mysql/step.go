@@ -17,7 +17,7 @@ var errChanged = errors.New("mysql: another step changed the same rows, again an
 // one added first.
 func inTheWay(err error) bool {
 	switch number(err) {
-	case errDeadlock, errLockWait, errDuplicate:
+	case errDeadlock, errLockWait, errDuplicate, errCertification:
 		return true
 	}
 	return errors.Is(err, errChanged)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	driver "github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/internal/mysqltest"
@@ -47,25 +48,6 @@ func databaseOf(t *testing.T) troubletest.Database {
 	}
 }
 
-// fullDisk has a server on a file system without room, which it needs for what
-// is large.
-func fullDisk(t *testing.T) {
-	needServer(t)
-	troubletest.SmallDisk(t, 320<<20, func(t *testing.T, d troubletest.Disk) {
-		own := mysqltest.StartTest(t, mysqltest.Options{})
-		dsn, err := makeDatabase(own, t.TempDir())
-		require.NoError(t, err)
-		w := troubletest.New(t, open(t, options(dsn)))
-		free := d.Fill()
-		w.Survives("is full", troubletest.Report)
-		free()
-		w.Heals()
-		require.NoError(t, own.Crash())
-		require.NoError(t, own.Restart(t.Context()))
-		w.Heals()
-	})
-}
-
 func readOnly(t *testing.T) {
 	w := troubletest.New(t, open(t, options(newDSN(t))))
 	admin := raw(t, server.AdminDSN())
@@ -73,7 +55,11 @@ func readOnly(t *testing.T) {
 		_, err := admin.ExecContext(context.Background(), `SET GLOBAL read_only = 0`)
 		require.NoError(t, err)
 	})
-	execute(t, admin, `SET GLOBAL read_only = 1`)
+	variable := "read_only"
+	if onMySQL(t, admin) {
+		variable = "super_read_only" // which sets the other one too
+	}
+	execute(t, admin, `SET GLOBAL `+variable+` = 1`)
 	w.Refuses("read-only")
 	execute(t, admin, `SET GLOBAL read_only = 0`)
 	w.Heals()
@@ -142,8 +128,7 @@ func serializationFailure(t *testing.T) {
 	s := open(t, mysql.Options{DSN: dsn, LockTimeout: time.Second})
 	w := troubletest.New(t, s)
 	deadlocks := func() (n int) {
-		var name string
-		require.NoError(t, raw(t, server.AdminDSN()).QueryRowContext(t.Context(), `SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'`).Scan(&name, &n))
+		require.NoError(t, raw(t, server.AdminDSN()).QueryRowContext(t.Context(), `SELECT count FROM information_schema.innodb_metrics WHERE name = 'lock_deadlocks'`).Scan(&n))
 		return n
 	}
 	before := deadlocks()
@@ -275,43 +260,6 @@ func TestAConnectionThatBreaks(t *testing.T) {
 	there(t, s, kept, false)
 }
 
-// TestAFullDisk fills the database; what was refused is not there, what was
-// acknowledged is, and when there is room again the store goes on.
-func TestAFullDisk(t *testing.T) {
-	needServer(t)
-	own := mysqltest.StartTest(t, mysqltest.Options{NoSync: true, MaxFile: 100 << 20})
-	dsn, err := makeDatabase(own, t.TempDir())
-	require.NoError(t, err)
-	s := open(t, options(dsn))
-	db := raw(t, dsn)
-	kept := map[string]bool{}
-	full := 0
-	for round := 0; full < 3; round++ {
-		require.Less(t, round, 1000, "the database does not fill")
-		if err := several(t, s, fmt.Sprint("t", round, "-"), kept); err != nil {
-			require.ErrorContains(t, err, "full")
-			full++
-		}
-		_, err := db.ExecContext(t.Context(), `INSERT INTO tickets (id, ref, user_id, way, ownership, state, session, enrollment_id)
-			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 990)
-			SELECT CONCAT('filler', ?, '-', i), REPEAT('x', 255), REPEAT('x', 255), '', '', '', UNHEX(SHA2(CONCAT(?, i), 256)), REPEAT('x', 255) FROM n`, round, round)
-		if err != nil {
-			require.ErrorContains(t, err, "full")
-		}
-	}
-	_, err = s.Ticket(t.Context(), "t0-0")
-	require.NoError(t, err, "reading")
-	for n := int64(1); n > 0; {
-		deleted, err := db.ExecContext(t.Context(), `DELETE FROM tickets WHERE id LIKE 'filler%' LIMIT 1000`)
-		require.NoError(t, err)
-		n, err = deleted.RowsAffected()
-		require.NoError(t, err)
-	}
-	require.Eventually(t, func() bool { return s.IssueTicket(t.Context(), ticket("last"), [32]byte{}) == nil }, time.Minute, 20*time.Millisecond,
-		"when the server has freed what was deleted")
-	there(t, s, kept, false)
-}
-
 // TestALockThatDoesNotCome has a row that a step needs.
 func TestALockThatDoesNotCome(t *testing.T) {
 	dsn := newDSN(t)
@@ -380,6 +328,19 @@ func TestDeadlocksAreTriedAgain(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "Duplicate entry")
 	require.Equal(t, 4, tries, "three times more, and no more")
+}
+
+func TestWhatIsTriedAgain(t *testing.T) {
+	for number, want := range map[uint16]bool{
+		1213: true, // a deadlock, and a certification by Galera that failed
+		3101: true, // a certification by group replication that failed
+		1205: true, // a lock that did not come
+		1062: true, // a row that another step added first
+		1114: false, 1290: false, 1598: false,
+	} {
+		require.Equal(t, want, mysql.InTheWay(fmt.Errorf("mysql: commit: %w", &driver.MySQLError{Number: number})), number)
+	}
+	require.False(t, mysql.InTheWay(driver.ErrInvalidConn), "nobody knows what happened")
 }
 
 func TestAStepThatPanics(t *testing.T) {
