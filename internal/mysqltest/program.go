@@ -41,7 +41,7 @@ func find(ctx context.Context) (programs, error) {
 		}
 		return programs{
 			server:  name,
-			always:  []string{"--secure-file-priv=NULL", "--innodb-redo-log-capacity=32M"},
+			always:  []string{"--secure-file-priv=NULL", "--loose-innodb-redo-log-capacity=32M"}, // not before 8.0.30
 			install: []string{name, "--initialize-insecure"},
 			only:    []string{"--mysqlx=OFF"}, // another port, and another socket
 		}, nil
