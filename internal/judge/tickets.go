@@ -22,7 +22,7 @@ func Download(k *enroll.Ticket, d enroll.DownloadStep, at time.Time, known, own 
 	case known && own:
 		return true, nil
 	case known:
-		return false, fmt.Errorf("download for ticket %s: another ticket has this challenge", k.ID)
+		return false, fmt.Errorf("storage: download for ticket %s: another ticket has this challenge", k.ID)
 	case k.Downloads == 0 && age > d.Clocks.Wait, age > d.MaxAge:
 		return false, enroll.ErrTicketExpired
 	case k.Downloads >= d.MaxDownloads:

@@ -149,23 +149,29 @@ func (r *Ring) Seal(secret []byte, column string, row ...string) ([]byte, error)
 // SealAll is Seal for n secrets of a column, on all processors: a fan-out seals one
 // for each of its commands.
 func (r *Ring) SealAll(n int, column string, of func(i int) (secret []byte, row []string)) ([][]byte, error) {
-	const enough = 256 // for a goroutine to be worth it
 	values := make([][]byte, n)
-	errs := make([]error, max(1, min(runtime.GOMAXPROCS(0), n/enough)))
-	var wait sync.WaitGroup
-	for part := range errs {
-		wait.Go(func() {
-			for i := part * n / len(errs); i < (part+1)*n/len(errs) && errs[part] == nil; i++ {
-				secret, row := of(i)
-				values[i], errs[part] = r.Seal(secret, column, row...)
+	some := func(from, to int) error {
+		for i := from; i < to; i++ {
+			secret, row := of(i)
+			var err error
+			if values[i], err = r.Seal(secret, column, row...); err != nil {
+				return err
 			}
-		})
+		}
+		return nil
+	}
+	const enough = 256 // for a goroutine to be worth it
+	parts := min(runtime.GOMAXPROCS(0), n/enough)
+	if parts < 2 {
+		return values, some(0, n)
+	}
+	errs := make([]error, parts)
+	var wait sync.WaitGroup
+	for part := range parts {
+		wait.Go(func() { errs[part] = some(part*n/parts, (part+1)*n/parts) })
 	}
 	wait.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return values, nil
+	return values, errors.Join(errs...)
 }
 
 // Open returns the secret of a value that Seal made for the same column and

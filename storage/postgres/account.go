@@ -166,7 +166,7 @@ func (t *tx) grantFor(d enroll.GrantStep) (ticket, enrollment any, err error) {
 	}
 	var user string
 	var state mdm.EnrollmentState
-	found, err := t.get(`SELECT seq, user_id, state FROM enrollments WHERE id = $1`+forUpdate, args{d.EnrollmentID}, &seq, &user, &state)
+	found, err := t.get(`SELECT seq, user_id, state FROM enrollments WHERE id = $1`+forChange, args{d.EnrollmentID}, &seq, &user, &state)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -324,7 +324,7 @@ func (s *Store) TokenTicket(ctx context.Context, access [32]byte, now time.Time)
 func (s *Store) RevokeTokens(ctx context.Context, enrollmentID string) error {
 	return s.atomic(ctx, func(t *tx) error {
 		var seq int64
-		found, err := t.get(`SELECT seq FROM enrollments WHERE id = $1`+forUpdate, args{enrollmentID}, &seq)
+		found, err := t.get(`SELECT seq FROM enrollments WHERE id = $1`+forChange, args{enrollmentID}, &seq)
 		if err != nil {
 			return err
 		}

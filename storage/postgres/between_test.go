@@ -115,20 +115,22 @@ func TestTokenUpdateWhenTheAttemptStartsOverMeanwhile(t *testing.T) {
 }
 
 func TestEnqueueWhenTheEnrollmentEndsMeanwhile(t *testing.T) {
-	dsn := place(t)
-	s := open(t, options(dsn))
-	enrolled(t, s, "a")
-	enrolled(t, s, "b")
-	_, err := between(t, dsn, func(tx pgx.Tx) {
-		exec(t, tx, `SELECT 1 FROM enrollments WHERE id = 'E-b' FOR UPDATE`)
-		exec(t, tx, `UPDATE enrollments SET state = 'ended' WHERE id = 'E-b'`)
-	}, func() (any, error) {
-		return nil, s.Enqueue(context.Background(), commandOf("a", "c2"), commandOf("b", "c2"))
-	})
-	require.ErrorIs(t, err, mdm.ErrUnknownEnrollment)
-	state, err := s.State(t.Context())
-	require.NoError(t, err)
-	require.Len(t, state.Commands, 2, "the plans of both, and nothing of what was refused")
+	for what, first := range map[string]mdm.Command{"new": commandOf("a", "c2"), "there already": commandOf("a", "c1")} {
+		dsn := place(t)
+		s := open(t, options(dsn))
+		enrolled(t, s, "a")
+		enrolled(t, s, "b")
+		_, err := between(t, dsn, func(tx pgx.Tx) {
+			exec(t, tx, `SELECT 1 FROM enrollments WHERE id = 'E-b' FOR UPDATE`)
+			exec(t, tx, `UPDATE enrollments SET state = 'ended' WHERE id = 'E-b'`)
+		}, func() (any, error) {
+			return nil, s.Enqueue(context.Background(), first, commandOf("b", "c2"))
+		})
+		require.ErrorIs(t, err, mdm.ErrUnknownEnrollment, what)
+		state, err := s.State(t.Context())
+		require.NoError(t, err)
+		require.Len(t, state.Commands, 2, "the plans of both, and nothing of what was refused")
+	}
 }
 
 func TestTheEndFindsWhatIsBeingQueued(t *testing.T) {

@@ -194,7 +194,7 @@ func (t *tx) bind(d device, c claimed, a mdm.AuthenticateStep, e *mdm.Enrollment
 func (t *tx) replaceHalf(ticket, but int64, at time.Time) error {
 	var halves []int64
 	err := t.each(`SELECT e.seq FROM identities i JOIN enrollments e ON e.seq = i.enrollment AND e.certificate = i.digest
-		WHERE i.ticket = $1 AND e.state = 'authenticated' AND e.seq <> $2 ORDER BY e.seq FOR UPDATE OF e`, args{ticket, but}, func(scan func(...any) error) error {
+		WHERE i.ticket = $1 AND e.state = 'authenticated' AND e.seq <> $2 ORDER BY e.seq`, args{ticket, but}, func(scan func(...any) error) error {
 		var seq int64
 		err := scan(&seq)
 		halves = append(halves, seq)
@@ -230,8 +230,9 @@ func (t *tx) closeTicket(ticket int64, enrollmentID string, at time.Time) error 
 }
 
 // end ends an enrollment, unless it has ended, and reports whether it did. The
-// caller has locked it FOR UPDATE: nothing is queued from then on, and what was
-// queued before is there.
+// caller has locked it forUpdate, or the ticket of one that is half made, without
+// which it is not enrolled: nothing is queued from then on, and what was queued
+// before is there.
 func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) (bool, error) {
 	var id string
 	var ticket int64
@@ -242,7 +243,8 @@ func (t *tx) end(enrollment int64, state mdm.EnrollmentState, at time.Time) (boo
 	if err != nil || !ended {
 		return false, err
 	}
-	if _, err := t.exec(`UPDATE pushes SET state = $2, reachable = false, settled = request, due = NULL, fixed = false, attempt = 0 WHERE enrollment = $1`,
+	if _, err := t.exec(`UPDATE pushes SET state = $2, reachable = false, settled = request, due = NULL, fixed = false, attempt = 0,
+			mark = coalesce((SELECT max(seq) FROM push_requests), 0), reached = NULL WHERE enrollment = $1`,
 		enrollment, string(state)); err != nil {
 		return false, err
 	}

@@ -13,11 +13,13 @@
 // command that is sealed with a key which this node was not given. Otherwise an
 // Idle with nothing to do writes nothing, and takes no transaction number.
 //
-// Fan-out is one statement however many enrollments there are. It requests a push
-// for each in a few rows, which the next claim counts, in transactions of bounded
-// size: it does not wait for who wakes devices, nor they for it. When one of its CommandUUIDs exists
-// already or comes twice, the server logs a duplicate, and a second statement adds
-// the others.
+// Fan-out is one statement however many enrollments there are. When one of its
+// CommandUUIDs exists already or comes twice, the server logs a duplicate, and a
+// second statement adds the others. It requests a push for each in a row for every
+// hundred; who claims, settles or exports counts these first, in transactions of
+// bounded size, so that a fan-out does not wait for those who wake devices, nor they
+// for it. What it waits for, and what waits for it, is the end of one of its
+// enrollments, or that its EnrollmentID moves to another certificate.
 //
 // Who is to be woken is claimed in a transaction; that nobody is, is one statement.
 //
@@ -26,8 +28,9 @@
 //
 // # Transactions
 //
-// All but State run at READ COMMITTED. A step of several statements locks first what it is
-// about (ticket, enrollment, grant, in the order enrollment, pushes, ticket,
+// Steps of several statements run at READ COMMITTED, State at REPEATABLE READ, and
+// steps of one statement at what is the database's default. A step of several
+// statements locks first what it is about (ticket, enrollment, grant, in the order enrollment, pushes, ticket,
 // commands) and reads after that, so that it sees what others have committed, and
 // of two nodes one waits. At SERIALIZABLE the same two would fail and start over,
 // as often as there are others: a phone that repeats, a fan-out that meets it. A
@@ -35,7 +38,9 @@
 // rows that it meets with those that it had read, gives up as a whole when they
 // differ, and runs again; the server logs that as an integer that says "changed
 // meanwhile". A deadlock or a serialization failure is tried again three times.
-// Steps are right at a stricter level too, which some databases always use.
+// Steps are right at SERIALIZABLE too, which some databases always use, and not where
+// READ COMMITTED means that a transaction sees one moment: there the end of an
+// enrollment could miss a command that is being queued.
 //
 // A connection that is lost in a step is an error, which devices are answered 503
 // for: nothing has happened, or everything, and the repeat finds out. The pool
@@ -52,7 +57,8 @@
 //   - INSERT … ON CONFLICT DO UPDATE with a condition, and DO NOTHING with and
 //     without a target; INSERT … SELECT … ORDER BY, which numbers rows in that order
 //   - SELECT … FOR UPDATE, also OF one table, with SKIP LOCKED and LIMIT, FOR NO KEY
-//     UPDATE, and FOR KEY SHARE in INSERT … SELECT
+//     UPDATE, and FOR KEY SHARE, also in INSERT … SELECT; DELETE … RETURNING
+//   - row_number, and unnest of columns of a row
 //   - correlated subqueries, EXISTS, OFFSET 0, IS DISTINCT FROM, aggregates
 //     with FILTER and ORDER BY, least, greatest, coalesce, and CAST that fails
 //   - the types bigint, integer, smallint, boolean, text, bytea, timestamptz and
@@ -69,8 +75,9 @@
 // It uses no extension, no function or trigger of its own, no advisory lock, no
 // LISTEN and no temporary table. SHOW tells it server_encoding, fsync and
 // synchronous_commit; what a database does not know of these is not looked at. It
-// would like plan_cache_mode = force_generic_plan, and does without. A pooler that
-// gives each transaction another connection has to support prepared statements.
+// would like plan_cache_mode = force_generic_plan and enable_seqscan = off, and does
+// without. A pooler that gives each transaction another connection has to support
+// prepared statements.
 //
 // The role needs a schema in which it may create tables: the first of search_path.
 // The database's encoding has to be UTF-8. Text with a NUL is refused by

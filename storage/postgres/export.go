@@ -13,7 +13,8 @@ import (
 var _ transfer.Source = (*Store)(nil)
 
 // ExportPage implements transfer.Source. The cursor is seq, or the name where
-// there is none.
+// there is none. Before enrollments it counts what pushes were requested, so that a
+// server that takes no changes can be exported when there are none.
 func (s *Store) ExportPage(ctx context.Context, kind transfer.Kind, after string, limit int) (list []transfer.Entry, err error) {
 	if kind == transfer.KindEnrollment {
 		if err := s.countPending(ctx); err != nil {

@@ -12,6 +12,9 @@ const (
 	AccountWays = accountWays
 )
 
+// CountRequestsSQL counts in pushes what Enqueue requested.
+var CountRequestsSQL = countRequestsSQL
+
 // Scanning are the statements that may read whole tables, by what they are for.
 func Scanning() map[string]string {
 	return map[string]string{

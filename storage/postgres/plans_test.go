@@ -48,7 +48,7 @@ INSERT INTO enrollments (id, user_id, ticket_id, way, state, certificate, topic,
 	SELECT 'E' || ticket, user_id, 't' || ticket, way, 'enrolled', digest, 'topic', '17', '', '', now(), '\x00', '\x00', digest, now() FROM identities ORDER BY ticket;
 UPDATE identities i SET enrollment = e.seq FROM enrollments e WHERE e.certificate = i.digest;
 INSERT INTO pushes (enrollment, state, reachable, due, request) SELECT seq, 'enrolled', true, CASE WHEN seq %% 50 = 0 THEN now() END, 1 FROM enrollments;
-INSERT INTO push_requests (due, enrollments) SELECT now(), ARRAY[seq] FROM enrollments;
+INSERT INTO push_requests (enrollments, due) SELECT ARRAY[seq], ARRAY[now()] FROM enrollments;
 INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
 	SELECT 7, 'c' || i, 'DeviceInformation', CASE WHEN i %% 2 = 0 THEN 'Acknowledged' ELSE 'Queued' END, CASE WHEN i %% 2 = 0 THEN NULL ELSE 1 + i %% 3 / 2 END, now(), now(), '\x00'
 	FROM generate_series(1, %[1]d) i;

@@ -26,9 +26,9 @@ const dueSQL = `due <= $1 AND reachable AND NOT suspended`
 const opensSQL = `EXISTS (SELECT 1 FROM enrollments e WHERE e.seq = p.enrollment
 		AND (substring(e.token FROM 1 FOR 9) = ANY ($2::bytea[]) OR substring(e.token FROM 1 FOR 1) = ANY ($2::bytea[])) OFFSET 0)`
 
-// pendingSQL finds whether requests are to be counted, and whether anybody is to
-// be woken.
-const pendingSQL = `SELECT (SELECT seq FROM push_requests ORDER BY seq LIMIT 1) IS NOT NULL,
+// pendingSQL finds the last request that is to be counted, and whether anybody is
+// to be woken.
+const pendingSQL = `SELECT coalesce((SELECT max(seq) FROM push_requests), 0),
 	(SELECT enrollment FROM pushes WHERE ` + dueSQL + ` ORDER BY due, enrollment LIMIT 1) IS NOT NULL`
 
 // claimSQL goes by an array of who is claimed: how many of them there will be is
@@ -55,13 +55,11 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 		return nil, ctx.Err()
 	}
 	requested, due, err := s.pending(ctx, now)
-	if err != nil || !requested && !due {
+	if err != nil || requested == 0 && !due {
 		return nil, err
 	}
-	if requested {
-		if err := s.countRequests(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.countRequests(ctx, requested); err != nil {
+		return nil, err
 	}
 	var targets []push.Target
 	err = s.atomic(ctx, func(t *tx) error {
@@ -92,9 +90,9 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 	return targets, nil
 }
 
-// pending reports whether there are requests to be counted, and whether, beside
-// these, anybody is to be woken at a time.
-func (s *Store) pending(ctx context.Context, at time.Time) (requested, due bool, err error) {
+// pending returns the last request that is to be counted, or 0, and reports whether,
+// beside these, anybody is to be woken at a time.
+func (s *Store) pending(ctx context.Context, at time.Time) (requested int64, due bool, err error) {
 	err = again(ctx, func() error {
 		_, err := s.alone(ctx).get(pendingSQL, args{stamp(at)}, &requested, &due)
 		return err
@@ -102,13 +100,14 @@ func (s *Store) pending(ctx context.Context, at time.Time) (requested, due bool,
 	return requested, due, err
 }
 
-// countRequests counts in pushes what was requested before, in transactions of
-// bounded size. Of two calls one waits.
-func (s *Store) countRequests(ctx context.Context) error {
-	const batch = 8 // of up to 250
-	for n := batch; n == batch; {
+// countRequests counts in pushes what was requested up to one, and not what has come
+// since, which may not end. A transaction counts 128 rows, of 100 commands at most.
+// Of two calls one waits.
+func (s *Store) countRequests(ctx context.Context, last int64) error {
+	const rows = 128
+	for n := rows; n == rows && last > 0; {
 		if err := again(ctx, func() error {
-			_, err := s.alone(ctx).get(countRequestsSQL, args{batch}, &n)
+			_, err := s.alone(ctx).get(countRequestsSQL, args{last, rows}, &n)
 			return err
 		}); err != nil {
 			return err
@@ -117,13 +116,14 @@ func (s *Store) countRequests(ctx context.Context) error {
 	return nil
 }
 
-// countPending is countRequests that writes nothing when there are none.
+// countPending counts what was requested before, and writes nothing when nothing
+// was.
 func (s *Store) countPending(ctx context.Context) error {
-	requested, _, err := s.pending(ctx, time.Time{})
-	if err == nil && requested {
-		err = s.countRequests(ctx)
+	last, _, err := s.pending(ctx, time.Time{})
+	if err != nil {
+		return err
 	}
-	return err
+	return s.countRequests(ctx, last)
 }
 
 // claim is a target as it is stored, and its place among others.
@@ -216,7 +216,7 @@ func (t *tx) settle(results []push.Result) error {
 	}
 	if len(dead) > 0 {
 		// The tokens of these stay what they are.
-		if _, err := t.exec(`SELECT seq FROM enrollments WHERE id = ANY ($1) ORDER BY seq FOR NO KEY UPDATE`, dead); err != nil {
+		if _, err := t.exec(`SELECT seq FROM enrollments WHERE id = ANY ($1) ORDER BY seq`+forChange, dead); err != nil {
 			return err
 		}
 	}

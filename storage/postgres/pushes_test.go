@@ -63,6 +63,9 @@ func TestAFanOutWakesEachOnce(t *testing.T) {
 			woken = append(woken, target.EnrollmentID)
 		}
 	}
+	var counted int
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM pushes WHERE request - settled = 1`).Scan(&counted))
+	require.Equal(t, devices, counted, "requests of some were counted twice, or not at all")
 	slices.Sort(woken)
 	require.Len(t, slices.Compact(slices.Clone(woken)), devices)
 	require.Len(t, woken, devices, "some were woken twice")
@@ -100,11 +103,65 @@ func TestRequestsThatWait(t *testing.T) {
 	require.Equal(t, second[0].Request+2, exported.Request)
 	require.Equal(t, began, exported.Due)
 
-	// They end with the enrollment.
+	// They end with the enrollment, and stay so when it begins again.
 	require.NoError(t, s.Enqueue(t.Context(), commandOf("a", "c5")))
 	require.NoError(t, s.Unenroll(t.Context(), "E-a", began))
 	require.Empty(t, claim(began.AddDate(1, 0, 0)))
-	var due *time.Time
-	require.NoError(t, raw(t, dsn).QueryRow(t.Context(), `SELECT due FROM pushes`).Scan(&due))
+	request, due := pushOf(t, dsn)
 	require.Nil(t, due, "who has ended is to be woken")
+	require.Equal(t, exported.Request, request)
+}
+
+// TestRequestsOfAFormerLife has an enrollment end and begin again before anybody
+// has counted what was requested.
+func TestRequestsOfAFormerLife(t *testing.T) {
+	dsn := place(t)
+	s := open(t, options(dsn))
+	enrolled(t, s, "a")
+	before, _ := pushOf(t, dsn)
+	require.NoError(t, s.Enqueue(t.Context(), commandOf("a", "c2"), commandOf("a", "c3")))
+	require.NoError(t, s.Unenroll(t.Context(), "E-a", began))
+	identified(t, s, "later")
+	step := authenticateOf("later")
+	step.EnrollmentID = "E-a"
+	_, err := s.Authenticate(t.Context(), step)
+	require.NoError(t, err)
+	targets, err := s.ClaimPushes(t.Context(), began.AddDate(1, 0, 0), time.Minute, 10)
+	require.NoError(t, err)
+	require.Empty(t, targets)
+	request, due := pushOf(t, dsn)
+	require.Nil(t, due)
+	require.Equal(t, before, request)
+}
+
+// pushOf is the last request of the one device there is that was counted, and when
+// it is due.
+func pushOf(t *testing.T, dsn string) (request int64, due *time.Time) {
+	t.Helper()
+	require.NoError(t, raw(t, dsn).QueryRow(t.Context(), `SELECT request, due FROM pushes`).Scan(&request, &due))
+	return request, due
+}
+
+// TestAClaimEndsBesideRequests has requests come as fast as they are counted.
+func TestAClaimEndsBesideRequests(t *testing.T) {
+	dsn := place(t)
+	conn := raw(t, dsn)
+	rounds := 0
+	o := options(dsn)
+	more := func() {
+		exec(t, conn, `INSERT INTO push_requests (enrollments, due) SELECT ARRAY[seq], ARRAY[now()] FROM enrollments, generate_series(1, 200)`)
+	}
+	o.Trace = func(_ context.Context, statement string, _ []any) func(error) {
+		if statement == postgres.CountRequestsSQL && rounds < 20 {
+			rounds++
+			more()
+		}
+		return nil
+	}
+	s := open(t, o)
+	enrolled(t, s, "a")
+	more()
+	_, err := s.ClaimPushes(t.Context(), began, time.Minute, 1)
+	require.NoError(t, err)
+	require.Equal(t, 2, rounds, "it counts what was there when it began, 128 rows at a time")
 }

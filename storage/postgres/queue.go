@@ -41,8 +41,9 @@ func (s *Store) columns(enrollmentID string, commands []mdm.Command) (columns, e
 }
 
 // Enqueue implements mdm.Store. However many commands there are, they are one
-// statement. It leaves what it requests of pushes to countRequests. To look for CommandUUIDs that exist costs a fifth more, so that it is
-// left to a second one, after a duplicate. The server logs that one.
+// statement, which leaves what it requests of pushes to countRequests. To look for
+// CommandUUIDs that exist costs a fifth more, so that it is left to a second one,
+// after a duplicate. The server logs that one.
 func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 	if len(commands) == 0 {
 		return ctx.Err()

@@ -41,7 +41,7 @@ func (m marks) Add(ctx context.Context, one seal.Mark) error {
 func sealedTables() []seal.Table {
 	return []seal.Table{
 		{
-			Read:    `SELECT seq, id, '', token, magic FROM enrollments WHERE seq > $1 ORDER BY seq LIMIT $2 FOR UPDATE`,
+			Read:    `SELECT seq, id, '', token, magic FROM enrollments WHERE seq > $1 ORDER BY seq LIMIT $2` + forChange,
 			Write:   `UPDATE enrollments SET token = $2, magic = $3 WHERE seq = $1`,
 			Named:   1,
 			Columns: []string{sealedToken, sealedMagic},

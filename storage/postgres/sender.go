@@ -129,7 +129,7 @@ func (s *Store) admit(ctx context.Context, from sender, run, atLength func(t *tx
 	}
 	return s.atomic(ctx, func(t *tx) error {
 		// The enrollment is locked first, as by all.
-		if _, err := t.exec(`SELECT seq FROM enrollments WHERE id = $1`+forUpdate, from.enrollmentID); err != nil {
+		if _, err := t.exec(`SELECT seq FROM enrollments WHERE id = $1`+forChange, from.enrollmentID); err != nil {
 			return err
 		}
 		d, err := t.device(from)

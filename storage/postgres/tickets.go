@@ -90,8 +90,13 @@ func (s *Store) Ticket(ctx context.Context, id string) (k enroll.Ticket, err err
 	return k, err
 }
 
-// forUpdate is appended to a query whose rows nobody else may change from then on.
-const forUpdate = ` FOR UPDATE`
+// What is appended to a query whose rows nobody else may change from then on.
+// forUpdate also waits for what is being queued for an enrollment, as its end has
+// to, and lets nothing be queued.
+const (
+	forUpdate = ` FOR UPDATE`
+	forChange = ` FOR NO KEY UPDATE`
+)
 
 func (t *tx) ticket(id, locked string) (k enroll.Ticket, seq int64, err error) {
 	found, err := t.get(`SELECT `+ticketColumns+`, seq FROM tickets WHERE id = $1`+locked, args{id}, append(ticketFields(&k), &seq)...)

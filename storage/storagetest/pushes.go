@@ -17,7 +17,8 @@ func pushClauses() []clause[Devices] {
 			Target.Request; one made since stays and is due at once. Settling again changes nothing.`, check: pushSettle},
 		{name: "a retry waits", rule: `With Retry the request is due then, its Attempt one higher, and a new request does
 			not make it earlier: APNs said when. A result that comes twice counts once.`, check: pushRetry},
-		{name: "a dead token is forgotten", rule: `A Dead token is forgotten and the request waits for the next TokenUpdate.`, check: pushDead},
+		{name: "a dead token is forgotten", rule: `A Dead token is forgotten and the request waits for the next TokenUpdate,
+			which makes it due.`, check: pushDead},
 		{name: "a newer token lives", rule: `A Dead result kills no token that the device has sent since: the request is due
 			at once with that.`, check: pushDeadNewer},
 		{name: "results for nobody", rule: `A result for an enrollment that is unknown or ended changes nothing and is no
@@ -132,16 +133,16 @@ func pushRetry(w *world[Devices]) {
 
 func pushDead(w *world[Devices]) {
 	s := tell(w)
-	p := s.pushed("p", start)
+	other, p := s.enrolled("other", "u1", start), s.pushed("p", start)
 	target := s.claims(start)[0]
 	dead := result(target, 410, start)
 	dead.Dead, dead.DeadAt = true, start.Add(time.Hour)
 	for range 2 {
 		s.settle(dead)
 	}
+	at := start.Add(2 * time.Hour)
 	p.enqueue(start, "c2")
 	s.due(start.AddDate(1, 0, 0), "without a token")
-	at := start.Add(2 * time.Hour)
 	step := tokenOf(p.certificate, p.id, at)
 	step.Token = []byte("new token")
 	_, err := s.s.TokenUpdate(s.ctx, step)
@@ -151,6 +152,22 @@ func pushDead(w *world[Devices]) {
 	unknown := result(got, 400, at)
 	unknown.Dead = true
 	s.settle(unknown)
+	// What is asked for while there is no token is due from the next one on, after
+	// what somebody else has waited for longer.
+	other.enqueue(at.Add(time.Minute), "c1")
+	p.enqueue(at, "c3")
+	step = tokenOf(p.certificate, p.id, at.Add(2*time.Minute))
+	_, err = s.s.TokenUpdate(s.ctx, step)
+	s.ok(err, "TokenUpdate")
+	for _, want := range []string{other.id, p.id} {
+		targets, err := s.s.ClaimPushes(s.ctx, at.Add(time.Hour), time.Minute, 1)
+		s.ok(err, "ClaimPushes")
+		s.equal(len(targets), 1, "targets")
+		s.equal(targets[0].EnrollmentID, want, "who is woken next")
+		died := result(targets[0], 400, at)
+		died.Dead = true
+		s.settle(died)
+	}
 	s.due(at.AddDate(1, 0, 0), "after a token died of which APNs did not say when")
 }
 

@@ -131,7 +131,11 @@ CREATE TABLE pushes (
 	attempt    integer NOT NULL DEFAULT 0,
 	-- The last attempt.
 	status     integer NOT NULL DEFAULT 0,
-	attempted  timestamptz
+	attempted  timestamptz,
+	-- Of push_requests up to this one: they are due since a token came, or void if
+	-- none came after the enrollment had ended.
+	mark       bigint NOT NULL DEFAULT 0,
+	reached    timestamptz
 ) WITH (fillfactor = 80);
 CREATE INDEX pushes_due ON pushes (due, enrollment) WHERE due IS NOT NULL AND reachable AND NOT suspended;
 
@@ -139,12 +143,12 @@ CREATE INDEX pushes_due ON pushes (due, enrollment) WHERE due IS NOT NULL AND re
 -- for each command takes half as long as the commands do.
 CREATE TABLE push_requests (
 	seq         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	due         timestamptz,
-	enrollments bigint[] NOT NULL -- one for each command
+	enrollments bigint[] NOT NULL, -- one for each command
+	due         timestamptz[] NOT NULL
 );
 
--- The enrollment is no foreign key: it would be looked up once more for each row
--- of a fan-out. Enrollments are not deleted while they have commands.
+-- The enrollment is no foreign key: Enqueue has just found and locked it, and would
+-- do so again. Enrollments are not deleted while they have commands.
 CREATE TABLE commands (
 	seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	enrollment   bigint NOT NULL,

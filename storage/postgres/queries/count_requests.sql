@@ -1,13 +1,19 @@
 WITH taken AS (
-	DELETE FROM push_requests WHERE seq = ANY (ARRAY(SELECT seq FROM push_requests ORDER BY seq LIMIT $1 FOR UPDATE))
-	RETURNING due, enrollments
+	DELETE FROM push_requests WHERE seq = ANY (ARRAY(SELECT seq FROM push_requests WHERE seq <= $1 ORDER BY seq LIMIT $2 FOR UPDATE))
+	RETURNING seq, enrollments, due
+), single AS MATERIALIZED (
+	SELECT taken.seq, x.enrollment, x.due FROM taken, unnest(taken.enrollments, taken.due) AS x(enrollment, due)
+), locked AS MATERIALIZED ( -- in one order, so that this and results do not wait for each other
+	SELECT p.enrollment, p.mark, p.reached FROM pushes p WHERE p.enrollment = ANY (ARRAY(SELECT DISTINCT enrollment FROM single))
+	ORDER BY p.enrollment FOR UPDATE
 ), wanted AS (
-	-- In the order in which results are settled, so that neither waits for the other in a circle.
-	SELECT x.enrollment, count(*) AS n, min(taken.due) AS due FROM taken, unnest(taken.enrollments) AS x(enrollment)
-	GROUP BY x.enrollment ORDER BY x.enrollment
+	SELECT l.enrollment, count(*) AS n, min(CASE WHEN s.seq <= l.mark THEN l.reached ELSE s.due END) AS due
+	FROM single s JOIN locked l ON l.enrollment = s.enrollment
+	WHERE s.seq > l.mark OR l.reached IS NOT NULL
+	GROUP BY l.enrollment
 ), counted AS (
 	UPDATE pushes p SET request = p.request + w.n,
 		due = CASE WHEN p.due IS NULL OR NOT p.fixed AND p.due > w.due THEN w.due ELSE p.due END
-	FROM wanted w WHERE p.enrollment = w.enrollment AND p.state IN ('authenticated', 'enrolled') -- or it has ended since
+	FROM wanted w WHERE p.enrollment = w.enrollment
 )
 SELECT count(*) FROM taken

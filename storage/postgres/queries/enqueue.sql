@@ -7,7 +7,7 @@ WITH queued AS (
 	FOR KEY SHARE OF e -- which its end waits for
 	RETURNING enrollment, queued
 ), requested AS (
-	INSERT INTO push_requests (due, enrollments)
-	SELECT queued, array_agg(enrollment) FROM (SELECT *, row_number() OVER () AS n FROM queued) q GROUP BY queued, n / 250
+	INSERT INTO push_requests (enrollments, due)
+	SELECT array_agg(enrollment), array_agg(queued) FROM (SELECT *, row_number() OVER () - 1 AS n FROM queued) q GROUP BY n / 100
 )
 SELECT count(*) FROM queued

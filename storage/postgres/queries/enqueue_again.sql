@@ -10,7 +10,7 @@ WITH given AS MATERIALIZED ( -- without the payloads, which are large together
 	ON CONFLICT (enrollment, uuid) DO NOTHING
 	RETURNING enrollment, queued
 ), requested AS (
-	INSERT INTO push_requests (due, enrollments)
-	SELECT queued, array_agg(enrollment) FROM (SELECT *, row_number() OVER () AS n FROM queued) q GROUP BY queued, n / 250
+	INSERT INTO push_requests (enrollments, due)
+	SELECT array_agg(enrollment), array_agg(queued) FROM (SELECT *, row_number() OVER () - 1 AS n FROM queued) q GROUP BY n / 100
 )
 SELECT count(*) FROM given

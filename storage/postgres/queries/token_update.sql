@@ -19,7 +19,9 @@
 			WHEN allowed.first AND (p.due IS NULL OR NOT p.fixed AND p.due > $3::timestamptz) THEN $3::timestamptz
 			ELSE p.due END,
 		fixed = p.fixed AND p.reachable,
-		attempt = CASE WHEN p.reachable THEN p.attempt ELSE 0 END
+		attempt = CASE WHEN p.reachable THEN p.attempt ELSE 0 END,
+		mark = CASE WHEN p.reachable THEN p.mark ELSE coalesce((SELECT max(seq) FROM push_requests), 0) END,
+		reached = CASE WHEN p.reachable THEN p.reached ELSE $3::timestamptz END
 	FROM allowed
 	WHERE p.enrollment = allowed.enrollment AND (allowed.first OR NOT p.reachable)
 ), planned AS (
