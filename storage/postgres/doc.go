@@ -30,17 +30,18 @@
 //
 // Steps of several statements run at READ COMMITTED, State at REPEATABLE READ, and
 // steps of one statement at what is the database's default. A step of several
-// statements locks first what it is about (ticket, enrollment, grant, in the order enrollment, pushes, ticket,
-// commands) and reads after that, so that it sees what others have committed, and
-// of two nodes one waits. At SERIALIZABLE the same two would fail and start over,
-// as often as there are others: a phone that repeats, a fan-out that meets it. A
-// step of one statement cannot read again after it has waited. It compares the
-// rows that it meets with those that it had read, gives up as a whole when they
-// differ, and runs again; the server logs that as an integer that says "changed
-// meanwhile". A deadlock or a serialization failure is tried again three times.
-// Steps are right at SERIALIZABLE too, which some databases always use, and not where
-// READ COMMITTED means that a transaction sees one moment: there the end of an
-// enrollment could miss a command that is being queued.
+// statements locks first what it is about (ticket, enrollment, grant, in the order
+// enrollment, pushes, ticket, commands) and reads after that, so that it sees what
+// others have committed, and of two nodes one waits. At SERIALIZABLE the same two
+// would fail and start over, as often as there are others: a phone that repeats, a
+// fan-out that meets it. A step of one statement cannot read again after it has
+// waited. It compares the rows that it meets with those that it had read, gives up
+// as a whole when they differ, and runs again; the server logs that as an integer
+// that says "changed meanwhile". A deadlock or a serialization failure is tried
+// again three times. Steps are right at SERIALIZABLE too, which some databases
+// always use, and not where READ COMMITTED means that a transaction sees one
+// moment: there the end of an enrollment could miss a command that is being
+// queued.
 //
 // A connection that is lost in a step is an error, which devices are answered 503
 // for: nothing has happened, or everything, and the repeat finds out. The pool
