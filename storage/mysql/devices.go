@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/internal/judge"
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
@@ -46,33 +47,25 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.AuthenticateStep) (mdm.E
 func (t *tx) bind(d device, ticketID string, a mdm.AuthenticateStep) (mdm.Enrollment, error) {
 	none := mdm.Enrollment{}
 	at := stamp(a.At)
-	if !at.Before(d.deadline) {
-		return none, mdm.ErrUnknownIdentity
-	}
-	if a.EnrollmentID == "" {
-		return none, mdm.ErrForeignCertificate
+	claim := judge.Claim{
+		User: d.user, Ticket: d.ticket, Deadline: d.deadline, Bearer: !d.way.Account() || d.bearer.ticket == d.ticket && d.inForce(at),
 	}
 	known, err := t.owner(a.EnrollmentID)
 	if err != nil {
 		return none, err
 	}
-	if known.seq != 0 && (known.user != d.user || d.ticket < known.ticket || d.ticket == known.ticket && known.spent) {
-		return none, mdm.ErrForeignCertificate
+	claim.Holder = known.Holder
+	if a.DeviceLimit > 0 {
+		if _, err := t.get(`SELECT count(*) FROM enrollments WHERE user_id = ? AND state = 'enrolled' AND id <> ?`,
+			args{d.user, a.EnrollmentID}, &claim.Others); err != nil {
+			return none, err
+		}
+	}
+	if err := claim.Judge(a, at); err != nil {
+		return none, err
 	}
 	if !d.way.Account() {
 		d.bearer = bearer{}
-	} else if d.bearer.ticket != d.ticket || !d.inForce(at) {
-		return none, mdm.ErrBearer
-	}
-	if a.DeviceLimit > 0 {
-		var others int
-		if _, err := t.get(`SELECT count(*) FROM enrollments WHERE user_id = ? AND state = 'enrolled' AND id <> ?`,
-			args{d.user, a.EnrollmentID}, &others); err != nil {
-			return none, err
-		}
-		if others >= a.DeviceLimit {
-			return none, mdm.ErrDeviceLimit
-		}
 	}
 	if err := t.replaceHalf(d.ticket, known.seq, at); err != nil {
 		return none, err
@@ -109,10 +102,8 @@ func (t *tx) bind(d device, ticketID string, a mdm.AuthenticateStep) (mdm.Enroll
 // owner is whose an EnrollmentID is.
 type owner struct {
 	seq         int64 // 0: nobody's
-	user        string
 	certificate [32]byte
-	ticket      int64 // which the certificate was issued for
-	spent       bool
+	judge.Holder
 }
 
 // owner finds whose an EnrollmentID is, and locks the enrollment.
@@ -123,7 +114,7 @@ func (t *tx) owner(enrollmentID string) (owner, error) {
 	}
 	_, err := t.get(`SELECT e.user_id, e.certificate, i.ticket, t.state = 'enrolled'
 		FROM enrollments e JOIN identities i ON i.digest = e.certificate JOIN tickets t ON t.seq = i.ticket WHERE e.seq = ?`,
-		args{o.seq}, &o.user, (*digest)(&o.certificate), &o.ticket, &o.spent)
+		args{o.seq}, &o.User, (*digest)(&o.certificate), &o.Ticket, &o.Spent)
 	return o, err
 }
 
@@ -179,7 +170,7 @@ func (t *tx) release(o owner, enrollmentID string, at time.Time) error {
 	if _, err := t.exec(`UPDATE identities SET replaced = 1 WHERE digest = ?`, o.certificate[:]); err != nil {
 		return err
 	}
-	return t.closeTicket(o.ticket, enrollmentID, at)
+	return t.closeTicket(o.Ticket, enrollmentID, at)
 }
 
 // closeTicket notes on a spent ticket that its enrollment ended.

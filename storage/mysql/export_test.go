@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"github.com/enrollkit/enrollkit/internal/seal"
 )
 
 // OpenNoting is Open, and calls note with each statement before it runs.
@@ -136,20 +138,24 @@ func (t *Tx) Get(query string, into ...any) (bool, error) { return t.t.get(query
 // ResealAsRead seals enrollments again, and calls meanwhile between reading and
 // writing them.
 func ResealAsRead(ctx context.Context, s *Store, meanwhile func()) error {
-	return s.step(ctx, func(t *tx) error {
-		in := sealedTables()[0]
-		rows, err := t.sealedRows(in.read, 0, 100)
-		if err != nil {
-			return err
-		}
-		meanwhile()
-		for _, row := range rows {
-			if err := t.reseal(in, row); err != nil {
-				return err
-			}
-		}
-		return nil
+	var again seal.Again
+	_, err := again.Seal(s.secrets, sealedTables()[:1], 100, func(pass func(seal.Pass) error) error {
+		return s.step(ctx, func(t *tx) error { return pass(interrupted{resealing{t}, meanwhile}) })
 	})
+	return err
+}
+
+// interrupted is resealing with something between reading and writing.
+type interrupted struct {
+	resealing
+	meanwhile func()
+}
+
+// Sealed implements seal.Pass.
+func (i interrupted) Sealed(in seal.Table, after int64, limit int) ([]seal.Row, error) {
+	list, err := i.resealing.Sealed(in, after, limit)
+	i.meanwhile()
+	return list, err
 }
 
 // Alone runs a statement as a step of one.

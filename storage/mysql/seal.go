@@ -64,40 +64,24 @@ func (m marks) Add(ctx context.Context, one seal.Mark) error {
 	return err
 }
 
-// sealedTable is where sealed values are.
-type sealedTable struct {
-	// read lists rows after one: seq, two names of the row, two values.
-	read string
-	// write stores the values of a row, if they are what was read.
-	write string
-	// named is how many names a row has.
-	named   int
-	columns []string
-}
-
-func sealedTables() []sealedTable {
-	return []sealedTable{
+// sealedTables are where sealed values are. A row that another step has stored
+// since it was read is left: that is new.
+func sealedTables() []seal.Table {
+	return []seal.Table{
 		{
-			read:    `SELECT seq, id, '', token, magic FROM enrollments WHERE seq > ? ORDER BY seq LIMIT ?`,
-			write:   `UPDATE enrollments SET token = ?, magic = ? WHERE seq = ? AND token <=> ? AND magic <=> ?`,
-			named:   1,
-			columns: []string{sealedToken, sealedMagic},
+			Read:    `SELECT seq, id, '', token, magic FROM enrollments WHERE seq > ? ORDER BY seq LIMIT ?`,
+			Write:   `UPDATE enrollments SET token = ?, magic = ? WHERE seq = ? AND token <=> ? AND magic <=> ?`,
+			Named:   1,
+			Columns: []string{sealedToken, sealedMagic},
 		},
 		{
-			read: `SELECT c.seq, e.id, c.uuid, c.payload, NULL FROM commands c JOIN enrollments e ON e.seq = c.enrollment
+			Read: `SELECT c.seq, e.id, c.uuid, c.payload, NULL FROM commands c JOIN enrollments e ON e.seq = c.enrollment
 				WHERE c.seq > ? ORDER BY c.seq LIMIT ?`,
-			write:   `UPDATE commands SET payload = ? WHERE seq = ? AND payload <=> ?`,
-			named:   2,
-			columns: []string{sealedPayload},
+			Write:   `UPDATE commands SET payload = ? WHERE seq = ? AND payload <=> ?`,
+			Named:   2,
+			Columns: []string{sealedPayload},
 		},
 	}
-}
-
-// sealedRow is a row with sealed values; what is NULL is nil.
-type sealedRow struct {
-	seq    int64
-	names  [2]string
-	values [2][]byte
 }
 
 // Reseal seals with the first of Options.Keys what another key has sealed, or
@@ -106,73 +90,38 @@ type sealedRow struct {
 // looked at. After 0 everything is sealed with the first key, and the other keys
 // can be left out when the database is opened the next time. Other nodes must use
 // the same first key by then.
-func (s *Store) Reseal(ctx context.Context, limit int) (n int, err error) {
-	s.resealing.Lock()
-	defer s.resealing.Unlock()
-	table, after := s.resealed.table, s.resealed.seq
-	err = s.step(ctx, func(t *tx) error {
-		table, after = s.resealed.table, s.resealed.seq
-		for tables := sealedTables(); table < len(tables); table, after = table+1, 0 {
-			rows, err := t.sealedRows(tables[table].read, after, limit)
-			if err != nil {
-				return err
-			}
-			for _, row := range rows {
-				if err := t.reseal(tables[table], row); err != nil {
-					return err
-				}
-			}
-			if n = len(rows); n > 0 {
-				after = rows[n-1].seq
-				return nil
-			}
-		}
-		_, err := t.exec(`DELETE FROM seals WHERE id <> ?`, t.secrets.ID())
-		return err
+func (s *Store) Reseal(ctx context.Context, limit int) (int, error) {
+	return s.resealed.Seal(s.secrets, sealedTables(), limit, func(pass func(seal.Pass) error) error {
+		return s.step(ctx, func(t *tx) error { return pass(resealing{t}) })
 	})
-	if err != nil {
-		return 0, err
-	}
-	if n == 0 {
-		table, after = 0, 0
-	}
-	s.resealed.table, s.resealed.seq = table, after
-	return n, nil
 }
 
-func (t *tx) sealedRows(query string, after int64, limit int) (list []sealedRow, err error) {
-	err = t.each(query, args{after, max(limit, 1)}, func(scan func(...any) error) error {
-		var r sealedRow
-		err := scan(&r.seq, &r.names[0], &r.names[1], &r.values[0], &r.values[1])
-		list = append(list, r)
+// resealing is a step in which values are sealed again.
+type resealing struct{ *tx }
+
+// Sealed implements seal.Pass.
+func (r resealing) Sealed(in seal.Table, after int64, limit int) (list []seal.Row, err error) {
+	err = r.each(in.Read, args{after, limit}, func(scan func(...any) error) error {
+		var row seal.Row
+		err := scan(&row.Seq, &row.Names[0], &row.Names[1], &row.Values[0], &row.Values[1])
+		list = append(list, row)
 		return err
 	})
 	return list, err
 }
 
-// reseal seals the values of a row with the first key. A row that another step
-// has stored meanwhile is left: that is new.
-func (t *tx) reseal(in sealedTable, r sealedRow) error {
-	var values, were args
-	changed := false
-	for i, column := range in.columns {
-		value := r.values[i]
-		were = append(were, value)
-		if value != nil && !t.secrets.Current(value) {
-			secret, err := t.secrets.Open(value, column, r.names[:in.named]...)
-			if err != nil {
-				return err
-			}
-			if value, err = t.secrets.Seal(secret, column, r.names[:in.named]...); err != nil {
-				return err
-			}
-			changed = true
-		}
-		values = append(values, value)
+// Store implements seal.Pass.
+func (r resealing) Store(in seal.Table, was seal.Row, values []any) error {
+	all := append(slices.Clone(values), was.Seq)
+	for _, value := range was.Values[:len(values)] {
+		all = append(all, value)
 	}
-	if !changed {
-		return nil
-	}
-	_, err := t.exec(in.write, slices.Concat(values, args{r.seq}, were)...)
+	_, err := r.exec(in.Write, all...)
+	return err
+}
+
+// Forget implements seal.Pass.
+func (r resealing) Forget(id string) error {
+	_, err := r.exec(`DELETE FROM seals WHERE id <> ?`, id)
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -49,15 +48,9 @@ type Options struct {
 
 // Store is a storage.Store in MySQL or MariaDB. It is safe for concurrent use.
 type Store struct {
-	db      *sql.DB
-	secrets *seal.Ring
-
-	// How far Reseal has come.
-	resealing sync.Mutex
-	resealed  struct {
-		table int
-		seq   int64
-	}
+	db       *sql.DB
+	secrets  *seal.Ring
+	resealed seal.Again
 }
 
 var _ storage.Store = (*Store)(nil)

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/internal/judge"
 	"github.com/enrollkit/enrollkit/mdm"
 )
 
@@ -126,25 +126,8 @@ func (s *Store) Download(ctx context.Context, d enroll.DownloadStep) (enroll.Tic
 			return err
 		}
 		at := stamp(d.At)
-		age := at.Sub(k.Issued)
-		switch {
-		case k.State == enroll.TicketSuperseded:
-			return enroll.ErrTicketSuperseded
-		case k.State == enroll.TicketEnrolled:
-			return enroll.ErrTicketSpent
-		case known && other == seq:
-			return nil // a repeat
-		case known:
-			return fmt.Errorf("mysql: download for ticket %s: another ticket has this challenge", k.ID)
-		case k.Downloads == 0 && age > d.Clocks.Wait, age > d.MaxAge:
-			return enroll.ErrTicketExpired
-		case k.Downloads >= d.MaxDownloads:
-			return enroll.ErrTicketExhausted
-		}
-		k.Downloads++
-		k.Downloaded = at
-		if k.State == enroll.TicketIssued {
-			k.State = enroll.TicketDownloaded
+		if repeat, err := judge.Download(&k, d, at, known, other == seq); repeat || err != nil {
+			return err
 		}
 		if _, err := t.exec(`UPDATE tickets SET downloads = ?, downloaded = ?, state = ? WHERE seq = ?`,
 			k.Downloads, micros(at), k.State, seq); err != nil {
@@ -174,19 +157,17 @@ type challenge struct {
 // presented is the challenge if it is this key's, or open for its first one.
 func (t *tx) presented(challenged, key [32]byte, now time.Time) (challenge, error) {
 	var c challenge
-	var by []byte
-	var state enroll.TicketState
-	found, err := t.get(`SELECT c.ticket, c.download, c.expires, c.redeemer, c.certificate, t.state, t.user_id, t.way
+	var j judge.Challenge
+	var err error
+	j.Known, err = t.get(`SELECT c.ticket, c.download, c.expires, c.redeemer, c.certificate, t.state, t.user_id, t.way
 		FROM challenges c JOIN tickets t ON t.seq = c.ticket WHERE c.digest = ? AND c.void = 0`,
-		args{challenged[:]}, &c.ticket, &c.download, (*when)(&c.expires), &by, &c.certificate, &state, &c.user, &c.way)
-	c.redeemed = by != nil
-	switch {
-	case err != nil:
+		args{challenged[:]}, &c.ticket, &c.download, (*when)(&c.expires), &j.Key, &c.certificate, &j.Ticket, &c.user, &c.way)
+	if err != nil {
 		return challenge{}, err
-	case !found, c.redeemed && string(by) != string(key[:]):
-		return challenge{}, enroll.ErrChallenge
-	case !c.redeemed && (!now.Before(c.expires) || state == enroll.TicketEnrolled):
-		return challenge{}, enroll.ErrChallenge
+	}
+	c.redeemed, j.Expires = j.Key != nil, c.expires
+	if err := j.Judge(key, now); err != nil {
+		return challenge{}, err
 	}
 	return c, nil
 }
