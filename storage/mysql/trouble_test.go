@@ -424,8 +424,15 @@ func killAll(t *testing.T, admin *sql.DB, dsn string) {
 		ids = append(ids, id)
 	}
 	require.NoError(t, rows.Err())
-	require.NotEmpty(t, ids)
+	killed := 0
 	for _, id := range ids {
-		execute(t, admin, fmt.Sprint(`KILL CONNECTION `, id))
+		_, err := admin.ExecContext(t.Context(), fmt.Sprint(`KILL CONNECTION `, id))
+		var refused *driver.MySQLError
+		if errors.As(err, &refused) && refused.Number == 1094 { // one of the test's own, which was about to end
+			continue
+		}
+		require.NoError(t, err)
+		killed++
 	}
+	require.Positive(t, killed)
 }
