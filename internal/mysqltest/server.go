@@ -22,6 +22,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/enrollkit/enrollkit/internal/unprivileged"
 )
 
 // Options are the settings of a server.
@@ -43,7 +45,7 @@ type Server struct {
 	dir     string // the owner of all below; empty when another process has started it
 	socket  string
 	programs
-	user *account
+	user *unprivileged.Account
 
 	cmd   *exec.Cmd
 	stdin io.WriteCloser // the server ends when it closes
@@ -57,9 +59,12 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	user, err := unprivileged()
+	user, err := unprivileged.Find("mysql")
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, ErrMissing
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mysqltest: %w", err)
 	}
 	dir, err := makeDir(o)
 	if err != nil {
@@ -124,7 +129,7 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 	cmd.Dir = s.dir
 	// A server deletes what it takes for its own in TMPDIR, other servers' too.
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+s.dir, "TMPDIR="+s.dir)
-	s.user.run(cmd)
+	s.user.Run(cmd)
 	return cmd
 }
 
@@ -140,10 +145,8 @@ func (s *Server) datadir() []string {
 // create makes the database, and a user who may do everything with databases
 // whose names begin with "enroll_", and nothing else.
 func (s *Server) create(ctx context.Context) error {
-	if s.user != nil {
-		if err := os.Chown(s.dir, int(s.user.uid), int(s.user.gid)); err != nil {
-			return fmt.Errorf("mysqltest: %w", err)
-		}
+	if err := s.user.Own(s.dir); err != nil {
+		return fmt.Errorf("mysqltest: %w", err)
 	}
 	out, err := s.command(ctx, s.install[0], append(s.datadir(), s.install[1:]...)...).CombinedOutput()
 	if err != nil {

@@ -19,8 +19,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/enrollkit/enrollkit/internal/unprivileged"
 )
 
 // ErrMissing: the programs of PostgreSQL are not installed.
@@ -41,7 +44,7 @@ type Server struct {
 	options Options
 	dir     string // the owner of all below
 	bin     string
-	user    *account
+	user    *unprivileged.Account
 
 	cmd   *exec.Cmd
 	stdin io.WriteCloser // the server ends when it closes
@@ -54,9 +57,12 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	user, err := unprivileged()
+	user, err := unprivileged.Find("postgres")
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, ErrMissing
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("pgtest: %w", err)
 	}
 	// Not below the directory of a test: that is closed to the other user. The
 	// path of a socket has to be short anyway.
@@ -133,10 +139,8 @@ func (s *Server) create(ctx context.Context) error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("pgtest: %w", err)
 		}
-		if s.user != nil {
-			if err := os.Chown(dir, int(s.user.uid), int(s.user.gid)); err != nil {
-				return fmt.Errorf("pgtest: %w", err)
-			}
+		if err := s.user.Own(dir); err != nil {
+			return fmt.Errorf("pgtest: %w", err)
 		}
 	}
 	out, err := s.command(ctx, "initdb", "--pgdata="+s.data(), "--username=enrollkit", "--auth=trust",
@@ -159,7 +163,7 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 func (s *Server) as(cmd *exec.Cmd) *exec.Cmd {
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC")
-	s.user.run(cmd)
+	s.user.Run(cmd)
 	return cmd
 }
 
@@ -242,7 +246,11 @@ func (s *Server) Crash() error {
 	if err != nil {
 		return err
 	}
-	if err := crash(pid); err != nil {
+	postmaster, err := os.FindProcess(pid)
+	if err != nil {
+		return fmt.Errorf("pgtest: crash: %w", err)
+	}
+	if err := postmaster.Signal(syscall.SIGQUIT); err != nil { // to end at once
 		return fmt.Errorf("pgtest: crash: %w", err)
 	}
 	return s.end()
