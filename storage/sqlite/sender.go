@@ -50,12 +50,9 @@ const senderSQL = `WITH sent (user_id, ticket, way, deadline, suspended, enrollm
 	LEFT JOIN grants g ON g.seq = k.of_grant
 	WHERE i.digest = ?1 AND i.replaced = 0
 ), admitted AS (
-	SELECT * FROM sent WHERE ` + admits + `
+	SELECT * FROM sent WHERE NOT suspended AND id = ?4 AND state <> 'ended' AND (way IN ` + deviceWays + `) = ?5
+		AND (way NOT IN ` + accountWays + ` OR grant_enrollment = enrollment AND NOT dead AND (expires IS NULL OR ?3 IS NULL OR expires > ?3) AND used)
 ) `
-
-// admits is device.judge for a row of sent, and that the token came before.
-const admits = `(NOT suspended AND id = ?4 AND state <> 'ended' AND (way IN ` + deviceWays + `) = ?5
-	AND (way NOT IN ` + accountWays + ` OR grant_enrollment = enrollment AND NOT dead AND (expires IS NULL OR ?3 IS NULL OR expires > ?3) AND used))`
 
 // device is who sends a step, as stored.
 type device struct {
@@ -117,7 +114,7 @@ func (t *tx) deviceAnd(query string, from sender, values args, more ...any) (dev
 }
 
 // judge names what is wrong with a sender, in the order that mdm.Store demands.
-// admits judges the same.
+// senderSQL judges the same.
 func (d device) judge(from sender) error {
 	return judge.Sender{
 		Known: true, Suspended: d.suspended, Way: d.way, Bound: d.enrollment != 0, EnrollmentID: d.id, State: d.state,
