@@ -58,21 +58,6 @@ func (w *World) Absorbs(request string, strike func()) {
 	w.note()
 }
 
-// RefusedOrAnswered is as InFlight, but for requests that may win. It reports
-// whether the request was refused.
-func (w *World) RefusedOrAnswered(request, says string, strike func()) bool {
-	w.t.Helper()
-	a := w.during(request, strike)
-	if a.Code == http.StatusServiceUnavailable {
-		w.refused(request, says, a)
-		w.unchanged(request)
-		return true
-	}
-	w.answered(request, a)
-	w.note()
-	return false
-}
-
 func (w *World) during(request string, strike func()) answer {
 	answers := make(chan answer, 1)
 	go func() { answers <- w.ask(request) }()

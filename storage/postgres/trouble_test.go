@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/enroll"
@@ -221,8 +223,32 @@ func droppedConnection(t *testing.T) {
 // each other. One such failure nobody sees; when they do not end, a device is
 // told to come again.
 func serializationFailure(t *testing.T) {
+	const tries = 4
+	var codes sync.Map // of errors that the store was given
+	var left atomic.Int64
+	trying, try := make(chan struct{}), make(chan struct{})
 	dsn := place(t)
-	w := troubletest.New(t, open(t, options(dsn+"&default_transaction_isolation=serializable&deadlock_timeout=2s")))
+	o := options(dsn + "&default_transaction_isolation=serializable&deadlock_timeout=3s")
+	o.Trace = func(context.Context, string, []any) func(error) {
+		if left.Add(-1) >= 0 {
+			select {
+			case trying <- struct{}{}:
+				<-try
+			case <-t.Context().Done():
+			}
+		}
+		return func(err error) {
+			if p := (*pgconn.PgError)(nil); errors.As(err, &p) {
+				codes.Store(p.Code, true)
+			}
+		}
+	}
+	failed := func(code string) {
+		t.Helper()
+		_, ok := codes.LoadAndDelete(code)
+		require.True(t, ok, "no %s", code)
+	}
+	w := troubletest.New(t, open(t, o))
 	watch := raw(t, dsn)
 	// The device has the enrollment and wants the ticket, and we have it.
 	holder := raw(t, dsn+"&deadlock_timeout=1h")
@@ -230,75 +256,41 @@ func serializationFailure(t *testing.T) {
 	require.NoError(t, err)
 	exec(t, tx, `SELECT 1 FROM tickets FOR UPDATE`)
 	w.Absorbs(troubletest.TokenUpdate, func() {
-		victim := blockedBy(t, watch, holder.PgConn().PID(), 1)[0]
-		done := make(chan error, 1)
-		go func() {
-			_, err := tx.Exec(t.Context(), `SELECT 1 FROM enrollments FOR UPDATE`)
-			done <- err
-		}()
-		require.Contains(t, blockedBy(t, watch, victim, 1), holder.PgConn().PID(), "no deadlock")
-		require.NoError(t, <-done, "the device is the victim")
+		blockedBy(t, watch, holder.PgConn().PID(), 1)
+		exec(t, tx, `SELECT 1 FROM enrollments FOR UPDATE`)
 		require.NoError(t, tx.Rollback(t.Context()))
 	})
+	failed("40P01")
 
-	const update = `UPDATE commands SET updated = updated`
-	change := func(conn *pgx.Conn) pgx.Tx {
-		tx, err := conn.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.Serializable})
+	// A transaction has what the device wants, and commits.
+	change := func() {
+		tx, err = holder.Begin(t.Context())
 		require.NoError(t, err)
-		exec(t, tx, update)
-		return tx
+		exec(t, tx, `UPDATE commands SET updated = updated`)
 	}
-	tx = change(holder)
-	w.Absorbs(troubletest.Idle, func() {
+	commit := func() {
 		blockedBy(t, watch, holder.PgConn().PID(), 1)
 		require.NoError(t, tx.Commit(t.Context()))
-	})
-
-	// One transaction after the other has what the device wants.
-	conns := []*pgx.Conn{holder, raw(t, dsn)}
-	for n, refused := 0, false; !refused; n++ {
-		require.Less(t, n, 100, "the device won each time")
-		tx := change(conns[0])
-		answered := make(chan bool)
-		var all sync.WaitGroup
-		all.Go(func() {
-			defer close(answered)
-			refused = w.RefusedOrAnswered(troubletest.Report, "could not serialize access", func() {})
-		})
-		tx = changing(t, conns, tx, watch, answered)
-		require.NoError(t, tx.Rollback(t.Context()))
-		all.Wait()
 	}
-	w.Heals()
-}
+	change()
+	w.Absorbs(troubletest.Idle, commit)
+	failed("40001")
 
-// changing has connections change the same rows in turn, each as soon as another
-// session waits too, until the device is answered.
-func changing(t *testing.T, conns []*pgx.Conn, tx pgx.Tx, watch *pgx.Conn, answered chan bool) pgx.Tx {
-	t.Helper()
-	for turn := 0; ; turn++ {
-		now, next := conns[turn%2], conns[(turn+1)%2]
-		waits := false
-		for !waits {
+	// And so each time that the device tries.
+	left.Store(tries)
+	w.InFlight(troubletest.Report, "could not serialize access", func() {
+		for range tries {
 			select {
-			case <-answered:
-				return tx
-			default:
+			case <-trying:
+			case <-time.After(10 * time.Second):
+				require.FailNow(t, "the device gave up early")
 			}
-			require.NoError(t, watch.QueryRow(t.Context(), `SELECT count(*) > 0 FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))`, now.PgConn().PID()).Scan(&waits))
+			change()
+			try <- struct{}{}
+			commit()
 		}
-		following, err := next.Begin(t.Context())
-		require.NoError(t, err)
-		done := make(chan error, 1)
-		go func() {
-			_, err := following.Exec(t.Context(), `UPDATE commands SET updated = updated`)
-			done <- err
-		}()
-		blockedBy(t, watch, now.PgConn().PID(), 1)
-		require.NoError(t, tx.Commit(t.Context()))
-		require.NoError(t, <-done)
-		tx = following
-	}
+	})
+	w.Heals()
 }
 
 func TestAServerThatIsGone(t *testing.T) {
