@@ -251,16 +251,11 @@ func (t *tx) enroll(d device, id string, plan []mdm.Command, at time.Time) error
 	if _, err := t.exec(`UPDATE tickets SET state = ?, enrolled = ?, ended = NULL WHERE seq = ?`, enroll.TicketEnrolled, micros(at), d.ticket); err != nil {
 		return err
 	}
-	list, err := sealed(t.secrets, id, plan)
+	b, err := sealed(t.secrets, id, plan)
 	if err != nil {
 		return err
 	}
-	for _, c := range list {
-		if err := t.queue(c); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.queue(b)
 }
 
 // CheckOut implements mdm.Store.

@@ -100,7 +100,7 @@ func hotPath(t *testing.T, s *sqlite.Store, name string) []hotStep {
 		{what: "report, nothing left", writes: 1, do: exchange(report("c1", mdm.CommandAcknowledged), "c1", "")},
 		{what: "Idle with nothing", reads: 1, do: exchange(idle, "", "")},
 		{what: "TokenUpdate", writes: 1, do: update(sealedAt)},
-		{what: "Enqueue", writes: 5, do: enqueue("c2", "c3", "c4")},
+		{what: "Enqueue", writes: 3, do: enqueue("c2", "c3", "c4")},
 		{what: "Idle with the next command", writes: 1, reads: 1, do: exchange(idle, "", "c2")},
 		{what: "NotNow", writes: 1, do: exchange(report("c2", mdm.CommandNotNow), "c2", "c3")},
 		{what: "report, one is left", writes: 1, do: exchange(report("c3", mdm.CommandError), "c3", "c4")},

@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 
 	"github.com/enrollkit/enrollkit/internal/seal"
 	"github.com/enrollkit/enrollkit/mdm"
@@ -20,45 +22,71 @@ const (
 	placeHeld  = 2 // answered NotNow in this session
 )
 
-// queued is a command on its way to a queue.
-type queued struct {
-	mdm.Command
-	payload []byte // sealed
+// batch is commands on their way to queues, with sealed payloads. Each one is six
+// numbers of 20 digits, and then its parts: when it was queued, where the parts
+// begin, counted from 1, and where the last one ends.
+type batch struct {
+	data []byte
+	n    int64
 }
 
-// sealed seals the payloads of commands, which belong to this enrollment, or to
-// their own when that is empty.
-func sealed(with *seal.Ring, enrollmentID string, commands []mdm.Command) ([]queued, error) {
-	list := make([]queued, len(commands))
+// sealed makes a batch of commands that belong to this enrollment, or to their own
+// when that is empty.
+func sealed(with *seal.Ring, enrollmentID string, commands []mdm.Command) (batch, error) {
+	to := func(i int) string { return cmp.Or(enrollmentID, commands[i].EnrollmentID) }
+	payloads, err := with.SealAll(len(commands), sealedPayload, func(i int) ([]byte, []string) {
+		return commands[i].Payload, []string{to(i), commands[i].UUID}
+	})
+	if err != nil {
+		return batch{}, err
+	}
+	var data []byte
 	for i, c := range commands {
-		list[i].Command = c
-		if enrollmentID != "" {
-			list[i].EnrollmentID = enrollmentID
+		parts := []string{to(i), c.UUID, c.RequestType, string(payloads[i])}
+		at := len(data) + 6*20 + 1
+		data = fmt.Appendf(data, "%20d%20d", c.Queued.UnixMicro(), at)
+		for _, part := range parts {
+			at += len(part)
+			data = fmt.Appendf(data, "%20d", at)
+		}
+		for _, part := range parts {
+			data = append(data, part...)
 		}
 	}
-	payloads, err := with.SealAll(len(list), sealedPayload, func(i int) ([]byte, []string) {
-		return list[i].Payload, []string{list[i].EnrollmentID, list[i].UUID}
-	})
-	for i, payload := range payloads {
-		list[i].payload = payload
-	}
-	return list, err
+	return batch{data, int64(len(commands))}, nil
 }
 
-// queue adds a command, unless its enrollment has one with its UUID.
-func (t *tx) queue(c queued) error {
-	n, err := t.exec(`INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
-		SELECT seq, ?2, ?3, 'Queued', 1, ?4, ?4, ?5 FROM enrollments WHERE id = ?1 AND state = 'enrolled'
-		ON CONFLICT (enrollment, uuid) DO NOTHING`,
-		c.EnrollmentID, c.UUID, c.RequestType, micros(c.Queued), c.payload)
-	if err != nil || n == 1 {
+// batchSQL is the commands of a batch, whose data is ?1.
+const batchSQL = `WITH RECURSIVE head (queued, id, uuid, request_type, payload, past) AS (
+		SELECT NULL, NULL, NULL, NULL, NULL, 1
+		UNION ALL SELECT CAST(substr(?1, past, 20) AS INTEGER),
+			CAST(substr(?1, past + 20, 20) AS INTEGER), CAST(substr(?1, past + 40, 20) AS INTEGER),
+			CAST(substr(?1, past + 60, 20) AS INTEGER), CAST(substr(?1, past + 80, 20) AS INTEGER),
+			CAST(substr(?1, past + 100, 20) AS INTEGER)
+		FROM head WHERE past <= length(?1)),
+	batch AS (SELECT queued,
+		CAST(substr(?1, id, uuid - id) AS TEXT) AS id,
+		CAST(substr(?1, uuid, request_type - uuid) AS TEXT) AS uuid,
+		CAST(substr(?1, request_type, payload - request_type) AS TEXT) AS request_type,
+		substr(?1, payload, past - payload) AS payload
+	FROM head WHERE id IS NOT NULL)
+`
+
+// queue adds commands, but none to an enrollment that has one with its UUID.
+func (t *tx) queue(b batch) error {
+	n, err := t.exec(batchSQL+`INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
+		SELECT e.seq, b.uuid, b.request_type, 'Queued', 1, b.queued, b.queued, b.payload
+		FROM batch b CROSS JOIN enrollments e ON e.id = b.id WHERE e.state = 'enrolled'
+		ON CONFLICT (enrollment, uuid) DO NOTHING`, b.data)
+	if err != nil || n == b.n {
 		return err
 	}
-	var enrolled bool
-	if _, err := t.get(`SELECT EXISTS (SELECT 1 FROM enrollments WHERE id = ? AND state = 'enrolled')`, args{c.EnrollmentID}, &enrolled); err != nil {
+	var unknown bool
+	if _, err := t.get(batchSQL+`SELECT EXISTS (SELECT 1 FROM batch b WHERE NOT EXISTS
+		(SELECT 1 FROM enrollments e WHERE e.id = b.id AND e.state = 'enrolled'))`, args{b.data}, &unknown); err != nil {
 		return err
 	}
-	if !enrolled {
+	if unknown {
 		return mdm.ErrUnknownEnrollment
 	}
 	return nil
@@ -69,7 +97,7 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 	if len(commands) == 0 {
 		return ctx.Err()
 	}
-	list, err := sealed(s.writer.secrets, "", commands)
+	b, err := sealed(s.writer.secrets, "", commands)
 	if err != nil {
 		return err
 	}
@@ -78,10 +106,8 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 		if _, err := t.get(`SELECT ifnull(max(seq), 0) FROM commands`, nil, &last); err != nil {
 			return err
 		}
-		for _, c := range list {
-			if err := t.queue(c); err != nil {
-				return err
-			}
+		if err := t.queue(b); err != nil {
+			return err
 		}
 		_, err := t.exec(askAllSQL, last)
 		return err
