@@ -20,8 +20,6 @@ func between[T any](t *testing.T, dsn string, first func(tx pgx.Tx), step func()
 	tx, err := conn.Begin(t.Context())
 	require.NoError(t, err)
 	first(tx)
-	var pid int32
-	require.NoError(t, tx.QueryRow(t.Context(), `SELECT pg_backend_pid()`).Scan(&pid))
 	type outcome struct {
 		value T
 		err   error
@@ -31,20 +29,44 @@ func between[T any](t *testing.T, dsn string, first func(tx pgx.Tx), step func()
 		value, err := step()
 		done <- outcome{value, err}
 	}()
-	watch := raw(t, dsn)
-	require.Eventually(t, func() bool {
-		var waits bool
-		err := watch.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))`, pid).Scan(&waits)
-		return err == nil && waits
-	}, 10*time.Second, 5*time.Millisecond, "the step does not wait")
+	blockedBy(t, raw(t, dsn), conn.PgConn().PID(), 1)
 	require.NoError(t, tx.Commit(t.Context()))
 	select {
 	case out := <-done:
 		return out.value, out.err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the step does not go on")
 		panic("unreachable")
 	}
+}
+
+// deadlock runs a step that has enrollments, and then wants a ticket, into a
+// deadlock. PostgreSQL looks for one once, when a session has waited for a while
+// without a change: two transactions share the ticket, so that the step waits for
+// the first of them until the second one waits for the step, and only then for
+// the second one, whose session is too patient to look.
+func deadlock(t *testing.T, dsn, ticket, enrollment string, step func(meanwhile func())) {
+	t.Helper()
+	first, second, watch := raw(t, dsn), raw(t, dsn+"&deadlock_timeout=1h"), raw(t, dsn)
+	begin := func(conn *pgx.Conn) pgx.Tx {
+		tx, err := conn.Begin(t.Context())
+		require.NoError(t, err)
+		exec(t, tx, `SELECT 1 FROM tickets WHERE id = $1 FOR SHARE`, ticket)
+		return tx
+	}
+	one, other := begin(first), begin(second)
+	step(func() {
+		blockedBy(t, watch, first.PgConn().PID(), 1)
+		waits := make(chan error, 1)
+		go func() {
+			_, err := other.Exec(t.Context(), `SELECT 1 FROM enrollments WHERE id = $1 FOR UPDATE`, enrollment)
+			waits <- err
+		}()
+		blocking(t, watch, second.PgConn().PID())
+		require.NoError(t, one.Rollback(t.Context()))
+		require.NoError(t, <-waits, "the step is the victim")
+		require.NoError(t, other.Rollback(t.Context()))
+	})
 }
 
 // finish answers a command as another node does.
@@ -163,25 +185,14 @@ func TestADeadlockIsTriedAgain(t *testing.T) {
 	step := authenticateOf("later")
 	step.EnrollmentID = "E-a"
 
-	conn := raw(t, dsn)
-	tx, err := conn.Begin(t.Context())
-	require.NoError(t, err)
-	// The step's own connection finds the deadlock first.
-	exec(t, tx, `SET LOCAL deadlock_timeout = '60s'`)
-	exec(t, tx, `SELECT 1 FROM tickets WHERE id = 't-later' FOR UPDATE`)
 	done := make(chan error, 1)
-	go func() {
-		_, err := s.Authenticate(context.Background(), step) // has E-a, waits for t-later
-		done <- err
-	}()
-	watch := raw(t, dsn)
-	require.Eventually(t, func() bool {
-		var waits bool
-		err := watch.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH e AS%')`).Scan(&waits)
-		return err == nil && waits
-	}, 10*time.Second, 5*time.Millisecond)
-	exec(t, tx, `SELECT 1 FROM enrollments WHERE id = 'E-a' FOR UPDATE`) // returns when the step has given up
-	require.NoError(t, tx.Commit(t.Context()))
+	deadlock(t, dsn, "t-later", "E-a", func(meanwhile func()) {
+		go func() {
+			_, err := s.Authenticate(context.Background(), step) // has E-a, waits for t-later
+			done <- err
+		}()
+		meanwhile()
+	})
 	require.NoError(t, <-done)
 	e, err := s.Enrollment(t.Context(), "E-a")
 	require.NoError(t, err)

@@ -150,7 +150,7 @@ func readOnly(t *testing.T) {
 			require.Eventually(t, func() bool {
 				var now string
 				return session.QueryRow(t.Context(), `SHOW default_transaction_read_only`).Scan(&now) == nil && now == value
-			}, 10*time.Second, 5*time.Millisecond)
+			}, time.Minute, 5*time.Millisecond)
 		}
 	}
 	t.Cleanup(func() {
@@ -171,7 +171,7 @@ func readOnly(t *testing.T) {
 	require.Len(t, before, 1, "one caller")
 	w.Refuses("read-only transaction")
 	// The server's name may lead to another one now.
-	require.Eventually(t, func() bool { return !slices.Contains(sessions(), before[0]) }, 10*time.Second, 5*time.Millisecond, "the connection stays")
+	require.Eventually(t, func() bool { return !slices.Contains(sessions(), before[0]) }, time.Minute, 5*time.Millisecond, "the connection stays")
 	set("off")
 	w.Heals()
 }
@@ -185,8 +185,18 @@ func blockedBy(t *testing.T, watch *pgx.Conn, pid uint32, n int) (pids []uint32)
 			pids, err = pgx.CollectRows(rows, pgx.RowTo[uint32])
 		}
 		return err == nil && len(pids) >= n
-	}, 10*time.Second, 2*time.Millisecond)
+	}, time.Minute, 2*time.Millisecond)
 	return pids
+}
+
+// blocking waits until a session waits for another one.
+func blocking(t *testing.T, watch *pgx.Conn, pid uint32) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var waits bool
+		err := watch.QueryRow(t.Context(), `SELECT cardinality(pg_blocking_pids($1)) > 0`, pid).Scan(&waits)
+		return err == nil && waits
+	}, time.Minute, 2*time.Millisecond)
 }
 
 // droppedConnection kills the sessions of steps in the middle of what they write,
@@ -215,7 +225,7 @@ func droppedConnection(t *testing.T) {
 		})
 		require.NoError(t, tx.Rollback(t.Context()))
 	}
-	exec(t, watch, `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid NOT IN ($1, $2) AND backend_type = 'client backend'`, pid, watch.PgConn().PID())
+	exec(t, watch, `SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE pid NOT IN ($1, $2) AND backend_type = 'client backend'`, pid, watch.PgConn().PID())
 	w.Heals()
 }
 
@@ -228,7 +238,7 @@ func serializationFailure(t *testing.T) {
 	var left atomic.Int64
 	trying, try := make(chan struct{}), make(chan struct{})
 	dsn := place(t)
-	o := options(dsn + "&default_transaction_isolation=serializable&deadlock_timeout=3s")
+	o := options(dsn + "&default_transaction_isolation=serializable")
 	o.Trace = func(context.Context, string, []any) func(error) {
 		if left.Add(-1) >= 0 {
 			select {
@@ -250,20 +260,16 @@ func serializationFailure(t *testing.T) {
 	}
 	w := troubletest.New(t, open(t, o))
 	watch := raw(t, dsn)
-	// The device has the enrollment and wants the ticket, and we have it.
-	holder := raw(t, dsn+"&deadlock_timeout=1h")
-	tx, err := holder.Begin(t.Context())
-	require.NoError(t, err)
-	exec(t, tx, `SELECT 1 FROM tickets FOR UPDATE`)
-	w.Absorbs(troubletest.TokenUpdate, func() {
-		blockedBy(t, watch, holder.PgConn().PID(), 1)
-		exec(t, tx, `SELECT 1 FROM enrollments FOR UPDATE`)
-		require.NoError(t, tx.Rollback(t.Context()))
+	deadlock(t, dsn, "t-"+troubletest.TokenUpdate, "E-"+troubletest.TokenUpdate, func(meanwhile func()) {
+		w.Absorbs(troubletest.TokenUpdate, meanwhile)
 	})
 	failed("40P01")
 
 	// A transaction has what the device wants, and commits.
+	holder := raw(t, dsn)
+	var tx pgx.Tx
 	change := func() {
+		var err error
 		tx, err = holder.Begin(t.Context())
 		require.NoError(t, err)
 		exec(t, tx, `UPDATE commands SET updated = updated`)
@@ -282,7 +288,7 @@ func serializationFailure(t *testing.T) {
 		for range tries {
 			select {
 			case <-trying:
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				require.FailNow(t, "the device gave up early")
 			}
 			change()
