@@ -22,7 +22,7 @@ import (
 // answered once.
 func TestManyAtOnce(t *testing.T) {
 	const devices, fanOuts = 24, 12
-	o := options(newDSN(t))
+	o := patient(newDSN(t))
 	nodes := []*mysql.Store{open(t, o), open(t, o)}
 	for i := range devices {
 		enrolled(t, nodes[0], fmt.Sprint(i))

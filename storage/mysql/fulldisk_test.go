@@ -1,7 +1,9 @@
 package mysql_test
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,13 +87,28 @@ func TestAFullDiskOfTheBinaryLog(t *testing.T) {
 		own := mysqltest.StartTest(t, mysqltest.Options{Settings: map[string]string{"log_bin": "binlog", "sync_binlog": "1"}})
 		dsn, err := makeDatabase(own, t.TempDir())
 		require.NoError(t, err)
-		w := troubletest.New(t, open(t, options(dsn+"?readTimeout=1s")))
+		s := open(t, options(dsn))
+		w := troubletest.New(t, s)
+		db := raw(t, dsn)
+		execute(t, db, `CREATE TABLE others (n INT)`)
 		free := d.Fill()
+		ended := make(chan error, 1)
+		go func() { // until it waits, and then everybody behind it
+			for {
+				if _, err := db.ExecContext(context.Background(), `INSERT INTO others VALUES (1)`); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+		require.Eventually(t, func() bool { return strings.Contains(own.Log(), "Waiting for someone to free space") }, time.Minute, 10*time.Millisecond)
+		w.On(open(t, options(dsn+"?readTimeout=1s")))
 		w.Survives("mysql: ", troubletest.Report)
-		require.Contains(t, own.Log(), "Waiting for someone to free space")
+		require.Empty(t, ended, "who waits for room is given up")
 		require.NoError(t, own.Crash())
 		free()
 		require.NoError(t, own.Restart(t.Context()))
+		w.On(s)
 		w.Heals()
 	})
 }

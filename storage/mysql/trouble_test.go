@@ -77,6 +77,7 @@ func waiting(t *testing.T, dsn string) (ids []int64) {
 			return false
 		}
 		defer rows.Close()
+		ids = nil
 		for rows.Next() {
 			var id int64
 			if rows.Scan(&id) == nil {
@@ -84,7 +85,7 @@ func waiting(t *testing.T, dsn string) (ids []int64) {
 			}
 		}
 		return rows.Err() == nil && len(ids) > 0
-	}, 10*time.Second, 100*time.Millisecond) // the server looks at its table of transactions ten times a second
+	}, time.Minute, 100*time.Millisecond) // the server looks at its table of transactions ten times a second
 	return ids
 }
 
@@ -102,11 +103,18 @@ func holding(t *testing.T, dsn string, tables ...string) *sql.Tx {
 	return hold
 }
 
+// patient waits for locks for longer than a test takes to do something meanwhile.
+func patient(dsn string) mysql.Options {
+	o := options(dsn)
+	o.LockTimeout = time.Minute
+	return o
+}
+
 // droppedConnection kills the connections of steps that wait for a row, and then
 // those that are idle.
 func droppedConnection(t *testing.T) {
 	dsn := newDSN(t)
-	w := troubletest.New(t, open(t, options(dsn)))
+	w := troubletest.New(t, open(t, patient(dsn)))
 	admin := raw(t, server.AdminDSN())
 	for _, request := range []string{troubletest.TokenUpdate, troubletest.Idle, troubletest.Report, troubletest.CheckOut} {
 		hold := holding(t, dsn, "enrollments", "commands")
@@ -125,7 +133,7 @@ func droppedConnection(t *testing.T) {
 // do not learn, and a lock that does not come.
 func serializationFailure(t *testing.T) {
 	dsn := newDSN(t)
-	s := open(t, mysql.Options{DSN: dsn, LockTimeout: time.Second})
+	s, hasty := open(t, patient(dsn)), open(t, mysql.Options{DSN: dsn, LockTimeout: time.Second})
 	w := troubletest.New(t, s)
 	deadlocks := func() (n int) {
 		require.NoError(t, raw(t, server.AdminDSN()).QueryRowContext(t.Context(), `SELECT count FROM information_schema.innodb_metrics WHERE name = 'lock_deadlocks'`).Scan(&n))
@@ -145,7 +153,9 @@ func serializationFailure(t *testing.T) {
 	require.Equal(t, before+1, deadlocks())
 
 	hold = holding(t, dsn, "enrollments", "commands")
+	w.On(hasty)
 	w.Refuses("Lock wait timeout", troubletest.Idle)
+	w.On(s)
 	_, err = s.State(t.Context())
 	require.NoError(t, err, "reading waits for nobody")
 	w.Absorbs(troubletest.Report, func() {
@@ -286,7 +296,7 @@ func TestALockThatDoesNotCome(t *testing.T) {
 // TestDeadlocksAreTriedAgain lets two steps lock two rows in opposite orders, so
 // that each round has a victim.
 func TestDeadlocksAreTriedAgain(t *testing.T) {
-	s := open(t, options(newDSN(t)))
+	s := open(t, patient(newDSN(t)))
 	require.NoError(t, mysql.Step(t.Context(), s, func(tx *mysql.Tx) error {
 		return tx.Exec(`INSERT INTO suspended_users (user_id) VALUES ('u1'), ('u2')`)
 	}))
