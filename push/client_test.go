@@ -259,7 +259,7 @@ func TestDroppedConnectionIsReplaced(t *testing.T) {
 		_, err := client.Push(t.Context(), device(1))
 		failed <- err
 	}()
-	require.Eventually(t, func() bool { return apns.Requests() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return apns.Requests() == 1 }, time.Minute, time.Millisecond)
 	apns.Drop()
 	err := <-failed
 	require.ErrorContains(t, err, "no answer")
@@ -342,7 +342,7 @@ func TestRefusalClosesTheConnection(t *testing.T) {
 		require.Error(t, err)
 		require.Equal(t, i+1, apns.Connections())
 	}
-	require.Eventually(t, func() bool { return apns.OpenConnections() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return apns.OpenConnections() == 0 }, time.Minute, time.Millisecond)
 }
 
 func TestPushEndsWithItsContext(t *testing.T) {
@@ -357,7 +357,7 @@ func TestPushEndsWithItsContext(t *testing.T) {
 			_, err := client.Push(ctx, device(1))
 			failed <- err
 		}()
-		require.Eventually(t, func() bool { return apns.Requests() == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return apns.Requests() == 1 }, time.Minute, time.Millisecond)
 		cancel(cause)
 		require.ErrorIs(t, <-failed, cause)
 	})

@@ -171,7 +171,7 @@ func (s webServer) run(t *testing.T, snippet string) string {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { stop(); <-ended })
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			conn.Close()

@@ -130,7 +130,7 @@ func TestProgram(t *testing.T) {
 			conn.Close()
 		}
 		return err == nil
-	}, 30*time.Second, 20*time.Millisecond, "the program does not listen")
+	}, time.Minute, 20*time.Millisecond, "the program does not listen")
 
 	phone, err := mdmtest.New(mdmtest.Config{Transport: transport, Roots: roots})
 	require.NoError(t, err)
@@ -162,7 +162,7 @@ func TestProgram(t *testing.T) {
 		n := -1
 		err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM sso_states WHERE expires < 1000000 * unixepoch()").Scan(&n)
 		return err == nil && n == 0
-	}, 30*time.Second, 20*time.Millisecond, "the program does not forget what is over")
+	}, time.Minute, 20*time.Millisecond, "the program does not forget what is over")
 
 	resp, err := (&http.Client{Transport: transport}).Get("https://" + addr + "/elsewhere")
 	require.NoError(t, err)

@@ -83,7 +83,7 @@ func FuzzCheck(f *testing.F) {
 				t.Fatalf("reader %d answers %v to what Check refuses with %v", i, err, checked)
 			}
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Fatalf("%d bytes took %v", len(b), took)
 		}
 		if checked != nil {

@@ -35,7 +35,7 @@ import (
 const screenshots = "E2E_SCREENSHOTS"
 
 // patience bounds what a browser is waited for.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 //go:embed testdata/inspect.js
 var inspection string
@@ -58,6 +58,7 @@ func startChromium(t *testing.T, q *quickstart) *chromium {
 
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
+		chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("ignore-certificate-errors-spki-list", base64.StdEncoding.EncodeToString(key[:])),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("hide-scrollbars", true),

@@ -140,5 +140,5 @@ func (q *quickstart) requireEnrolled(t *testing.T, before state, account string,
 			}
 		}
 		assert.Positive(collect, n)
-	}, 30*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 }

@@ -124,7 +124,7 @@ database={ type="sqlite3" path=%q };
 			_ = conn.Close()
 		}
 		return err == nil
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	return &glewlwyd{t, base}
 }
 

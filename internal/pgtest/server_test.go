@@ -114,6 +114,6 @@ func TestKilledTestsLeaveNothingBehind(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(dir)
 		return os.IsNotExist(err)
-	}, 30*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	require.NoDirExists(t, filepath.Join("/proc", strconv.Itoa(pid)))
 }

@@ -108,7 +108,7 @@ func droppedConnection(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
 	w := troubletest.New(t, s)
 	waiting := func(n int) {
-		require.Eventually(t, func() bool { return s.Waiting() == n }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return s.Waiting() == n }, time.Minute, time.Millisecond)
 	}
 	for _, request := range troubletest.Requests {
 		if request == troubletest.TokenUpdate {
