@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,25 +221,73 @@ func TestEventsAreLimited(t *testing.T) {
 	}, time.Minute, 10*time.Millisecond, "a stream that was left makes room")
 }
 
+// timed is a connection of a server, and keeps its deadlines.
+type timed struct {
+	net.Conn
+	mu          sync.Mutex
+	read, write time.Time
+}
+
+func (c *timed) SetDeadline(at time.Time) error {
+	return errors.Join(c.SetReadDeadline(at), c.SetWriteDeadline(at))
+}
+
+func (c *timed) SetReadDeadline(at time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read = at
+	return c.Conn.SetReadDeadline(at)
+}
+
+func (c *timed) SetWriteDeadline(at time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.write = at
+	return c.Conn.SetWriteDeadline(at)
+}
+
+func (c *timed) endless() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.read.IsZero() && c.write.IsZero()
+}
+
+// timing tells of the connections that it accepts.
+type timing struct {
+	net.Listener
+	accepted chan *timed
+}
+
+func (l timing) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &timed{Conn: conn}
+	l.accepted <- c
+	return c, nil
+}
+
 // A stream outlives the deadlines that a server sets for answers that end.
 func TestEventsWorkBehindTimeouts(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser(iPhone17)
 	b.signIn("alice@example.com")
-	hasty := httptest.NewUnstartedServer(w.portal)
-	const deadline = 2 * time.Second // which a busy machine needs for its handshake
-	hasty.Config.ReadTimeout, hasty.Config.WriteTimeout = deadline, deadline
-	hasty.StartTLS()
-	defer hasty.Close()
-	transport := hasty.Client().Transport.(*http.Transport).Clone()
+	bounded := httptest.NewUnstartedServer(w.portal)
+	bounded.Config.ReadTimeout, bounded.Config.WriteTimeout = time.Hour, time.Hour
+	accepted := make(chan *timed, 1)
+	bounded.Listener = timing{bounded.Listener, accepted}
+	bounded.StartTLS()
+	defer bounded.Close()
+	transport := bounded.Client().Transport.(*http.Transport).Clone()
 	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, hasty.Listener.Addr().String())
+		return new(net.Dialer).DialContext(ctx, network, bounded.Listener.Addr().String())
 	}
 	at := &browser{w: w, agent: b.agent, http: &http.Client{Transport: transport, Jar: b.jar}}
 	l := at.listen(t)
 	require.Equal(t, enroll.TicketIssued, l.next().State)
-	passed := time.NewTimer(deadline + deadline/10)
-	<-passed.C
+	conn := <-accepted
+	require.Eventually(t, conn.endless, time.Minute, time.Millisecond, "a deadline passes before the next event")
 	b.download()
 	require.Equal(t, enroll.TicketDownloaded, l.next().State)
 	l.close()

@@ -194,13 +194,22 @@ func TestOneConnectionForABurst(t *testing.T) {
 func TestShortDeadlineInABlackHole(t *testing.T) {
 	apns := pushtest.New(t)
 	apns.BlackHole(true)
-	client := newClient(t, apns, func(c *push.ClientConfig) { c.Timeout = time.Minute })
+	dialed := make(chan struct{})
+	told := sync.OnceFunc(func() { close(dialed) })
+	client := newClient(t, apns, func(c *push.ClientConfig) {
+		c.Timeout = time.Minute
+		c.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			defer told()
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+	})
 
 	patient := make(chan error, 1)
 	go func() {
 		_, err := client.Push(t.Context(), device(1))
 		patient <- err
 	}()
+	<-dialed
 	for range 3 {
 		short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		_, err := client.Push(short, device(2))
