@@ -278,7 +278,7 @@ func TestEventsWorkBehindTimeouts(t *testing.T) {
 	accepted := make(chan *timed, 1)
 	bounded.Listener = timing{bounded.Listener, accepted}
 	bounded.StartTLS()
-	defer bounded.Close()
+	t.Cleanup(bounded.Close)
 	transport := bounded.Client().Transport.(*http.Transport).Clone()
 	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, bounded.Listener.Addr().String())
