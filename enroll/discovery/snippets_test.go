@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/enroll/discovery"
+	"github.com/enrollkit/enrollkit/internal/freeport"
 )
 
 const snippets = "snippets"
@@ -154,10 +155,7 @@ func (s webServer) run(t *testing.T, snippet string) string {
 	require.NoError(t, os.WriteFile(document, []byte(readSnippet(t, "com.apple.remotemanagement")), 0o644))
 	snippet = strings.ReplaceAll(snippet, "/srv/enroll/com.apple.remotemanagement", document)
 
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := free.Addr().String()
-	require.NoError(t, free.Close())
+	address := freeport.Address(t)
 	config := filepath.Join(dir, "conf")
 	require.NoError(t, os.WriteFile(config, []byte(s.config(t, program, dir, address, snippet)), 0o600))
 

@@ -23,6 +23,7 @@ import (
 
 	"github.com/enrollkit/enrollkit/enroll/ca"
 	"github.com/enrollkit/enrollkit/enroll/machineinfo/machineinfotest"
+	"github.com/enrollkit/enrollkit/internal/freeport"
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 	"github.com/enrollkit/enrollkit/push/pushtest"
 	"github.com/enrollkit/enrollkit/sso/ssotest"
@@ -95,10 +96,7 @@ func TestProgram(t *testing.T) {
 	device, err := apple.Device()
 	require.NoError(t, err)
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	addr := freeport.Address(t)
 	issuer := provider(t)
 
 	// Somebody opened the sign-in page last month, and went away.

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/internal/freeport"
 )
 
 // process is the program in a process of its own, which can be killed.
@@ -36,10 +38,7 @@ const crashBase = "https://quickstart.example"
 
 func newProcess(t *testing.T, dir string) *process {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &process{t: t, dir: dir, addr: listener.Addr().String(), log: &bytes.Buffer{}}
-	require.NoError(t, listener.Close())
+	p := &process{t: t, dir: dir, addr: freeport.Address(t), log: &bytes.Buffer{}}
 	t.Cleanup(func() {
 		if p.cmd != nil {
 			p.kill()

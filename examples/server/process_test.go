@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/internal/freeport"
 )
 
 // process is a node in a process of its own, which can be killed.
@@ -43,18 +44,9 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
-// freeAddress is one that nobody listens on.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 func newProcess(t testing.TB, config string) *process {
 	t.Helper()
-	p := &process{t: t, config: config, listen: freeAddress(t), admin: freeAddress(t), log: &logged{}}
+	p := &process{t: t, config: config, listen: freeport.Address(t), admin: freeport.Address(t), log: &logged{}}
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {

@@ -29,6 +29,7 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite" // the database that Debian's schema is for
 
+	"github.com/enrollkit/enrollkit/internal/freeport"
 	"github.com/enrollkit/enrollkit/jit"
 	"github.com/enrollkit/enrollkit/sso"
 	"github.com/enrollkit/enrollkit/sso/oidc"
@@ -64,10 +65,12 @@ func startGlewlwyd(t *testing.T) *glewlwyd {
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 
-	port := freePort(t)
-	base := fmt.Sprintf("http://127.0.0.1:%d", port)
+	address := freeport.Address(t)
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	base := "http://" + address
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-port=%d
+port=%s
 bind_address="127.0.0.1"
 external_url=%q
 login_url="login.html"
@@ -119,21 +122,13 @@ database={ type="sqlite3" path=%q };
 	require.True(t, started)
 	// It says so before it listens.
 	require.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err == nil
 	}, time.Minute, 20*time.Millisecond)
 	return &glewlwyd{t, base}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // nobody gives files to a user who may do nothing else.

@@ -1,0 +1,43 @@
+// Package freeport finds ports for servers that tests start in other processes,
+// and perhaps start again.
+package freeport
+
+import (
+	"net"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"testing"
+)
+
+// first and count are the ports that are given out. They are below those that
+// systems give to whoever asks for any, so that a port stays free until the server
+// listens, and while it is down.
+const (
+	first = 10_000
+	count = 20_000
+)
+
+// given is how many this process was given. It begins where other processes that
+// run at the same time do not.
+var given atomic.Uint32
+
+// Address is a loopback address that nobody listens on. No other call of this
+// process returns it.
+func Address(t testing.TB) string {
+	t.Helper()
+	for range count {
+		port := first + (64*os.Getpid()+int(given.Add(1)))%count
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return address
+	}
+	t.Fatal("freeport: all ports are in use")
+	return ""
+}

@@ -1,0 +1,22 @@
+package freeport_test
+
+import (
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/enrollkit/enrollkit/internal/freeport"
+)
+
+func TestAddress(t *testing.T) {
+	seen := map[string]bool{}
+	for range 100 {
+		address := freeport.Address(t)
+		require.False(t, seen[address], "given twice")
+		seen[address] = true
+		listener, err := net.Listen("tcp", address)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, listener.Close()) })
+	}
+}
