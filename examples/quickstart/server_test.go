@@ -314,7 +314,7 @@ func TestAPushForAPhoneElsewhereIsAccepted(t *testing.T) {
 	result, err := w.server.pushes.await(t.Context(), p.Identity().EnrollmentID)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, result.Status)
-	require.Len(t, w.server.apns.Pushes(), 1)
+	require.NotEmpty(t, w.server.apns.Pushes()) // one whose answer comes late is repeated
 	push := w.state()["pushes"][0]
 	require.Equal(t, p.Identity().EnrollmentID, push["enrollment_id"])
 	require.EqualValues(t, 200, push["status"])
