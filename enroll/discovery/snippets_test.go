@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/enroll/discovery"
-	"github.com/enrollkit/enrollkit/internal/freeport"
+	"github.com/enrollkit/enrollkit/internal/porttest"
 )
 
 const snippets = "snippets"
@@ -155,7 +155,7 @@ func (s webServer) run(t *testing.T, snippet string) string {
 	require.NoError(t, os.WriteFile(document, []byte(readSnippet(t, "com.apple.remotemanagement")), 0o644))
 	snippet = strings.ReplaceAll(snippet, "/srv/enroll/com.apple.remotemanagement", document)
 
-	address := freeport.Address(t)
+	address := porttest.Address(t)
 	config := filepath.Join(dir, "conf")
 	require.NoError(t, os.WriteFile(config, []byte(s.config(t, program, dir, address, snippet)), 0o600))
 

@@ -23,7 +23,7 @@ import (
 
 	"github.com/enrollkit/enrollkit/enroll/ca"
 	"github.com/enrollkit/enrollkit/enroll/machineinfo/machineinfotest"
-	"github.com/enrollkit/enrollkit/internal/freeport"
+	"github.com/enrollkit/enrollkit/internal/porttest"
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 	"github.com/enrollkit/enrollkit/push/pushtest"
 	"github.com/enrollkit/enrollkit/sso/ssotest"
@@ -96,7 +96,7 @@ func TestProgram(t *testing.T) {
 	device, err := apple.Device()
 	require.NoError(t, err)
 
-	addr := freeport.Address(t)
+	addr := porttest.Address(t)
 	issuer := provider(t)
 
 	// Somebody opened the sign-in page last month, and went away.

@@ -19,7 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/enrollkit/enrollkit/internal/freeport"
+	"github.com/enrollkit/enrollkit/internal/porttest"
 )
 
 // process is the program in a process of its own, which can be killed.
@@ -38,7 +38,7 @@ const crashBase = "https://quickstart.example"
 
 func newProcess(t *testing.T, dir string) *process {
 	t.Helper()
-	p := &process{t: t, dir: dir, addr: freeport.Address(t), log: &bytes.Buffer{}}
+	p := &process{t: t, dir: dir, addr: porttest.Address(t), log: &bytes.Buffer{}}
 	t.Cleanup(func() {
 		if p.cmd != nil {
 			p.kill()

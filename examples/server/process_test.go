@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/enrollkit/enrollkit/internal/freeport"
+	"github.com/enrollkit/enrollkit/internal/porttest"
 )
 
 // process is a node in a process of its own, which can be killed.
@@ -46,7 +46,7 @@ func (l *logged) String() string {
 
 func newProcess(t testing.TB, config string) *process {
 	t.Helper()
-	p := &process{t: t, config: config, listen: freeport.Address(t), admin: freeport.Address(t), log: &logged{}}
+	p := &process{t: t, config: config, listen: porttest.Address(t), admin: porttest.Address(t), log: &logged{}}
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {

@@ -29,7 +29,7 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite" // the database that Debian's schema is for
 
-	"github.com/enrollkit/enrollkit/internal/freeport"
+	"github.com/enrollkit/enrollkit/internal/porttest"
 	"github.com/enrollkit/enrollkit/jit"
 	"github.com/enrollkit/enrollkit/sso"
 	"github.com/enrollkit/enrollkit/sso/oidc"
@@ -65,7 +65,7 @@ func startGlewlwyd(t *testing.T) *glewlwyd {
 	require.NoError(t, err)
 	require.NoError(t, db.Close())
 
-	address := freeport.Address(t)
+	address := porttest.Address(t)
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
 	base := "http://" + address

@@ -1,4 +1,4 @@
-package freeport_test
+package porttest_test
 
 import (
 	"net"
@@ -6,13 +6,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/enrollkit/enrollkit/internal/freeport"
+	"github.com/enrollkit/enrollkit/internal/porttest"
 )
 
 func TestAddress(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
-		address := freeport.Address(t)
+		address := porttest.Address(t)
 		require.False(t, seen[address], "given twice")
 		seen[address] = true
 		listener, err := net.Listen("tcp", address)

@@ -1,6 +1,6 @@
-// Package freeport finds ports for servers that tests start in other processes,
+// Package porttest finds ports for servers that tests start in other processes,
 // and perhaps start again.
-package freeport
+package porttest
 
 import (
 	"net"
@@ -29,7 +29,7 @@ func Address(t testing.TB) string {
 	for range count {
 		port := first + (64*os.Getpid()+int(given.Add(1)))%count
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		listener, err := net.Listen("tcp", address)
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 		if err != nil {
 			continue
 		}
@@ -38,6 +38,6 @@ func Address(t testing.TB) string {
 		}
 		return address
 	}
-	t.Fatal("freeport: all ports are in use")
+	t.Fatal("porttest: all ports are in use")
 	return ""
 }
