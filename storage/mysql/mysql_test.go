@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -79,8 +80,33 @@ func options(dsn string) mysql.Options {
 // unsealed is for databases that are filled by statements.
 func unsealed(dsn string) mysql.Options { return mysql.Options{DSN: dsn, AllowUnsealed: true} }
 
-func openPlace(place string) (*mysql.Store, error) {
+// opened are the databases that this process has opened.
+var opened sync.Map
+
+// placeDSN is the DSN of a place. When it is opened for the first time nobody has it
+// but children that were killed: the server goes on with the statement, perhaps a
+// commit, that one of them had sent, and placeDSN waits until it has ended.
+func placeDSN(place string) (string, error) {
 	dsn, err := makeDatabase(server, place)
+	if err != nil {
+		return "", err
+	}
+	if _, again := opened.LoadOrStore(dsn, true); again {
+		return dsn, nil
+	}
+	admin, err := sql.Open("mysql", server.AdminDSN())
+	if err != nil {
+		return "", err
+	}
+	defer admin.Close()
+	for left := 1; left > 0 && err == nil; {
+		err = admin.QueryRowContext(context.Background(), `SELECT count(*) FROM information_schema.processlist WHERE db = ?`, dsn[len(server.DSN("")):]).Scan(&left)
+	}
+	return dsn, err
+}
+
+func openPlace(place string) (*mysql.Store, error) {
+	dsn, err := placeDSN(place)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +125,7 @@ func TestConformance(t *testing.T) {
 	needServer(t)
 	taken := &statements{texts: map[string]bool{}}
 	storagetest.Run(t, suite(func(place string) (*mysql.Store, error) {
-		dsn, err := makeDatabase(server, place)
+		dsn, err := placeDSN(place)
 		if err != nil {
 			return nil, err
 		}

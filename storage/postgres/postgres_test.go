@@ -18,6 +18,9 @@ import (
 // serverVariable tells the children of clauses on crashes where the server is.
 const serverVariable = "ENROLLKIT_TEST_POSTGRES"
 
+// child is whether this process is a child of a test.
+var child bool
+
 // at is the address of a schema of its own for a place.
 func at(ctx context.Context, dsn, place string) (string, error) {
 	digest := sha256.Sum256([]byte(place))
@@ -44,9 +47,30 @@ func openPlace(place string, trace trace) (*postgres.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if child {
+		dsn += "&application_name=child"
+	} else if err := childrenEnded(ctx, dsn); err != nil {
+		return nil, err
+	}
 	o := options(dsn)
 	o.Trace = trace
 	return postgres.Open(ctx, o)
+}
+
+// childrenEnded waits until the server knows that children are dead: it goes on with
+// the statement, perhaps a commit, that one of them had sent when it was killed.
+func childrenEnded(ctx context.Context, dsn string) error {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for left := 1; left > 0; {
+		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'child'`).Scan(&left); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func suite(trace trace) storagetest.Suite {
@@ -59,7 +83,8 @@ func suite(trace trace) storagetest.Suite {
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if os.Getenv(serverVariable) == "" {
+	child = os.Getenv(serverVariable) != ""
+	if !child {
 		// The server is not killed, so that it need not sync.
 		s, err := pgtest.Start(context.Background(), pgtest.Options{NoSync: true})
 		if err != nil && !errors.Is(err, pgtest.ErrMissing) {
