@@ -32,54 +32,72 @@ type Pass interface {
 
 // Again is how far the values of a database have been sealed again.
 type Again struct {
-	mu    sync.Mutex
-	table int
-	seq   int64
+	mu sync.Mutex
+	at position
+}
+
+// position is where a look at all tables has come to.
+type position struct {
+	table   int
+	after   int64
+	changed bool // a value was sealed again on the way
 }
 
 // Seal seals with the first key what another one has sealed, or none. A call goes
 // on where the last one ended, looks at no more than limit rows, and returns how
-// many it looked at. After 0 all is sealed with the first key, and the marks of the
-// others are gone. Atomic runs a pass, again if it has to, and keeps all of it or
-// nothing.
+// many it looked at. It looks at all tables until there is nothing left to do in
+// any, since another node may seal with another key behind its back; 0 says that
+// this was so, and the marks of the other keys are gone then. Atomic runs a pass,
+// again if it has to, and keeps all of it or nothing.
 func (a *Again) Seal(with *Ring, tables []Table, limit int, atomic func(pass func(Pass) error) error) (n int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var table int
-	var after int64
+	var at position
 	err = atomic(func(p Pass) error {
-		n, table, after = 0, a.table, a.seq
-		for ; table < len(tables); table, after = table+1, 0 {
-			rows, err := p.Sealed(tables[table], after, max(limit, 1))
-			if err != nil {
-				return err
-			}
-			for _, row := range rows {
-				if err := again(with, p, tables[table], row); err != nil {
-					return err
-				}
-			}
-			if n = len(rows); n > 0 {
-				after = rows[n-1].Seq
-				return nil
-			}
+		at = a.at
+		var err error
+		if n, err = at.advance(with, p, tables, limit); n == 0 && err == nil && at.changed {
+			at = position{}
+			n, err = at.advance(with, p, tables, limit)
 		}
+		if n > 0 || err != nil {
+			return err
+		}
+		at = position{}
 		return p.Forget(with.ID())
 	})
 	if err != nil {
 		return 0, err
 	}
-	if n == 0 {
-		table, after = 0, 0
-	}
-	a.table, a.seq = table, after
+	a.at = at
 	return n, nil
 }
 
-// again seals the values of a row.
-func again(with *Ring, p Pass, in Table, row Row) error {
+// advance seals the next rows again, and returns 0 behind the last one.
+func (at *position) advance(with *Ring, p Pass, tables []Table, limit int) (int, error) {
+	for ; at.table < len(tables); at.table, at.after = at.table+1, 0 {
+		rows, err := p.Sealed(tables[at.table], at.after, max(limit, 1))
+		if err != nil {
+			return 0, err
+		}
+		for _, row := range rows {
+			changed, err := again(with, p, tables[at.table], row)
+			if err != nil {
+				return 0, err
+			}
+			at.changed = at.changed || changed
+		}
+		if n := len(rows); n > 0 {
+			at.after = rows[n-1].Seq
+			return n, nil
+		}
+	}
+	return 0, nil
+}
+
+// again seals the values of a row, and reports whether that was needed.
+func again(with *Ring, p Pass, in Table, row Row) (changed bool, err error) {
 	values := make([]any, len(in.Columns))
-	changed := false
 	for i, column := range in.Columns {
 		value := row.Values[i]
 		if value == nil {
@@ -88,17 +106,17 @@ func again(with *Ring, p Pass, in Table, row Row) error {
 		if !with.Current(value) {
 			secret, err := with.Open(value, column, row.Names[:in.Named]...)
 			if err != nil {
-				return err
+				return false, err
 			}
 			if value, err = with.Seal(secret, column, row.Names[:in.Named]...); err != nil {
-				return err
+				return false, err
 			}
 			changed = true
 		}
 		values[i] = value
 	}
 	if !changed {
-		return nil
+		return false, nil
 	}
-	return p.Store(in, row, values)
+	return true, p.Store(in, row, values)
 }

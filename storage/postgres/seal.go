@@ -57,11 +57,11 @@ func sealedTables() []seal.Table {
 }
 
 // Reseal seals with the first of Options.Keys what another key has sealed, or
-// what was stored before there were keys. A call goes on where the last one
-// ended, looks at no more than limit rows, and returns how many it looked at.
-// After 0 everything is sealed with the first key, and the other keys can be
-// left out when the database is opened the next time. Other nodes must use the
-// same first key by then.
+// what was stored before there were keys. All nodes must use the same first key
+// before the first call. A call goes on where the last one of this Store ended,
+// looks at no more than limit rows, and returns how many it looked at. What
+// changed something is looked through once more: 0 comes when there was nothing
+// left to seal anywhere, and the other keys can be left out from then on.
 func (s *Store) Reseal(ctx context.Context, limit int) (int, error) {
 	return s.resealed.Seal(s.secrets, sealedTables(), limit, func(pass func(seal.Pass) error) error {
 		return s.atomic(ctx, func(t *tx) error { return pass(resealing{t}) })
