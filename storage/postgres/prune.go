@@ -27,6 +27,10 @@ const (
 
 // Prune implements storage.Pruner.
 func (s *Store) Prune(ctx context.Context, p storage.PruneStep) (n int, err error) {
+	// Where nobody claims pushes, what Enqueue requests of them would pile up.
+	if err := s.countPending(ctx); err != nil {
+		return 0, err
+	}
 	err = s.atomic(ctx, func(t *tx) (err error) {
 		n, err = t.prune(moment(p.ExpiredBefore), moment(p.OverBefore), max(p.Limit, 0))
 		return err

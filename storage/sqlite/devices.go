@@ -251,11 +251,11 @@ func (t *tx) enroll(d device, id string, plan []mdm.Command, at time.Time) error
 	if _, err := t.exec(`UPDATE tickets SET state = ?, enrolled = ?, ended = NULL WHERE seq = ?`, enroll.TicketEnrolled, micros(at), d.ticket); err != nil {
 		return err
 	}
-	b, err := sealed(t.secrets, id, plan)
+	list, err := sealed(t.secrets, id, plan)
 	if err != nil {
 		return err
 	}
-	return t.queue(b)
+	return t.queue(list)
 }
 
 // CheckOut implements mdm.Store.

@@ -10,8 +10,8 @@
 // writer each. An Idle reads first, which waits for nobody: most find nothing,
 // and only one that finds a command goes on to write. A few statements more are
 // taken by the first contact of a day, the first step with a new bearer token, and
-// commands that were answered NotNow. Enqueue is one statement for all its commands,
-// and one for all their pushes.
+// commands that were answered NotNow. Enqueue is one statement for its commands,
+// or for every 64 MiB of them, and one for all their pushes.
 //
 // The schema is brought up to date when the store is opened, also by several
 // processes at once. A database that a newer version of this package has

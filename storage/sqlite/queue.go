@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/enrollkit/enrollkit/internal/seal"
 	"github.com/enrollkit/enrollkit/mdm"
@@ -30,30 +31,42 @@ type batch struct {
 	n    int64
 }
 
-// sealed makes a batch of commands that belong to this enrollment, or to their own
+// maxBatch is after how many bytes another batch begins, so that a fan-out meets no
+// limit of SQLite, whose values have a gigabyte at most.
+const maxBatch = 64 << 20
+
+// sealed makes batches of commands that belong to this enrollment, or to their own
 // when that is empty.
-func sealed(with *seal.Ring, enrollmentID string, commands []mdm.Command) (batch, error) {
+func sealed(with *seal.Ring, enrollmentID string, commands []mdm.Command) (list []batch, err error) {
 	to := func(i int) string { return cmp.Or(enrollmentID, commands[i].EnrollmentID) }
 	payloads, err := with.SealAll(len(commands), sealedPayload, func(i int) ([]byte, []string) {
 		return commands[i].Payload, []string{to(i), commands[i].UUID}
 	})
 	if err != nil {
-		return batch{}, err
+		return nil, err
 	}
-	var data []byte
 	for i, c := range commands {
-		parts := []string{to(i), c.UUID, c.RequestType, string(payloads[i])}
-		at := len(data) + 6*20 + 1
-		data = fmt.Appendf(data, "%20d%20d", c.Queued.UnixMicro(), at)
-		for _, part := range parts {
-			at += len(part)
-			data = fmt.Appendf(data, "%20d", at)
+		if n := len(list); n == 0 || len(list[n-1].data) >= maxBatch {
+			list = append(list, batch{})
 		}
-		for _, part := range parts {
-			data = append(data, part...)
-		}
+		list[len(list)-1].add(to(i), c.UUID, c.RequestType, string(payloads[i]), c.Queued)
 	}
-	return batch{data, int64(len(commands))}, nil
+	return list, nil
+}
+
+// add adds a command to a batch.
+func (b *batch) add(id, uuid, requestType, payload string, queued time.Time) {
+	parts := [...]string{id, uuid, requestType, payload}
+	at := len(b.data) + 6*20 + 1
+	b.data = fmt.Appendf(b.data, "%20d%20d", queued.UnixMicro(), at)
+	for _, part := range parts {
+		at += len(part)
+		b.data = fmt.Appendf(b.data, "%20d", at)
+	}
+	for _, part := range parts {
+		b.data = append(b.data, part...)
+	}
+	b.n++
 }
 
 // batchSQL is the commands of a batch, whose data is ?1.
@@ -73,7 +86,16 @@ const batchSQL = `WITH RECURSIVE head (queued, id, uuid, request_type, payload, 
 `
 
 // queue adds commands, but none to an enrollment that has one with its UUID.
-func (t *tx) queue(b batch) error {
+func (t *tx) queue(list []batch) error {
+	for _, b := range list {
+		if err := t.queueBatch(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) queueBatch(b batch) error {
 	n, err := t.exec(batchSQL+`INSERT INTO commands (enrollment, uuid, request_type, status, place, queued, updated, payload)
 		SELECT e.seq, b.uuid, b.request_type, 'Queued', 1, b.queued, b.queued, b.payload
 		FROM batch b CROSS JOIN enrollments e ON e.id = b.id WHERE e.state = 'enrolled'
@@ -97,7 +119,7 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 	if len(commands) == 0 {
 		return ctx.Err()
 	}
-	b, err := sealed(s.writer.secrets, "", commands)
+	list, err := sealed(s.writer.secrets, "", commands)
 	if err != nil {
 		return err
 	}
@@ -106,7 +128,7 @@ func (s *Store) Enqueue(ctx context.Context, commands ...mdm.Command) error {
 		if _, err := t.get(`SELECT ifnull(max(seq), 0) FROM commands`, nil, &last); err != nil {
 			return err
 		}
-		if err := t.queue(b); err != nil {
+		if err := t.queue(list); err != nil {
 			return err
 		}
 		_, err := t.exec(askAllSQL, last)
