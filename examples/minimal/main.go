@@ -28,7 +28,7 @@ import (
 
 func main() {
 	ctx, env, mux := context.Background(), os.Getenv, http.NewServeMux()
-	store := must(sqlite.Open(ctx, "enrollkit.db", sqlite.Options{}))
+	store := must(sqlite.Open(ctx, "enrollkit.db", sqlite.Options{Keys: [][]byte{must(os.ReadFile("storage.key"))}}))
 	account := enroll.AccountConfig{Store: store, Anchor: must(machineinfo.ParseAnchor(must(os.ReadFile("apple-device-ca.pem"))))}
 	signing, devices, ra, apns := load("signing"), load("identity-ca"), load("scep-ra"), must(push.LoadCertificate("push.pem", "push.key"))
 	worker := must(push.NewWorker(push.WorkerConfig{Store: store, Pusher: must(push.NewClient(push.ClientConfig{Certificate: apns}))}))

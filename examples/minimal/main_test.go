@@ -88,7 +88,13 @@ func TestProgram(t *testing.T) {
 	certPEM, keyPEM := pushtest.New(t).PushCertificate()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "push.pem"), certPEM, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "push.key"), keyPEM, 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "cookie.key"), []byte(rand.Text() + rand.Text())[:32], 0o600))
+	random := func(name string) []byte {
+		key := []byte(rand.Text() + rand.Text())[:32]
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), key, 0o600))
+		return key
+	}
+	random("cookie.key")
+	storageKey := random("storage.key")
 
 	apple, err := machineinfotest.NewSimulatedCA(machineinfotest.Config{Expired: true})
 	require.NoError(t, err)
@@ -100,7 +106,7 @@ func TestProgram(t *testing.T) {
 	issuer := provider(t)
 
 	// Somebody opened the sign-in page last month, and went away.
-	store, err := sqlite.Open(t.Context(), filepath.Join(dir, "enrollkit.db"), sqlite.Options{})
+	store, err := sqlite.Open(t.Context(), filepath.Join(dir, "enrollkit.db"), sqlite.Options{Keys: [][]byte{storageKey}})
 	require.NoError(t, err)
 	require.NoError(t, store.OpenState(t.Context(), [32]byte{1}, time.Now().AddDate(0, -1, 0)))
 	require.NoError(t, store.Close())

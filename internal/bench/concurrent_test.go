@@ -20,7 +20,7 @@ import (
 // of its own; the two take turns.
 func BenchmarkConcurrent(b *testing.B) {
 	const devices = 64
-	store, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "enroll.db"), sqlite.Options{})
+	store, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, store.Close()) })
 	w := newWorld(b, store)

@@ -50,7 +50,7 @@ var stores = []struct {
 }{
 	{"memory", func(*testing.B) storage.Store { return memory.New() }},
 	{"sqlite", func(b *testing.B) storage.Store {
-		s, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "enroll.db"), sqlite.Options{})
+		s, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 		require.NoError(b, err)
 		b.Cleanup(func() { require.NoError(b, s.Close()) })
 		return s

@@ -100,7 +100,7 @@ func TestBackupAndRestore(t *testing.T) {
 // each backup has what was acknowledged before it began, and nothing that has a gap.
 func TestBackupWhileOthersWrite(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	const writers, backups, between = 8, 4, 100
 	var acknowledged [writers]atomic.Int64
 	done := make(chan struct{}, 1<<20)
@@ -139,7 +139,7 @@ func TestBackupWhileOthersWrite(t *testing.T) {
 	for i, path := range paths {
 		restored := filepath.Join(dir, fmt.Sprint("restored", i, ".db"))
 		require.NoError(t, sqlite.Restore(t.Context(), path, restored))
-		state, err := open(t, restored, sqlite.Options{}).State(t.Context())
+		state, err := open(t, restored, sqlite.Options{AllowUnsealed: true}).State(t.Context())
 		require.NoError(t, err)
 		var got [writers]int64
 		for _, k := range state.Tickets {
@@ -159,7 +159,7 @@ func TestBackupWhileOthersWrite(t *testing.T) {
 func TestBackupRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "enroll.db")
-	s := open(t, path, sqlite.Options{})
+	s := open(t, path, sqlite.Options{AllowUnsealed: true})
 	fetching(t, s, "p")
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -178,7 +178,7 @@ func TestBackupRefuses(t *testing.T) {
 
 func TestRestoreRefuses(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
-	s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	for i := range 50 {
 		fetching(t, s, fmt.Sprint("p", i))
 	}
@@ -219,7 +219,7 @@ const backupChild = "ENROLLKIT_BACKUP_CHILD"
 // that has its name is whole.
 func TestBackupIsKilled(t *testing.T) {
 	if dir := os.Getenv(backupChild); dir != "" {
-		s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{})
+		s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{AllowUnsealed: true})
 		for i := 0; ; i++ {
 			require.NoError(t, s.Backup(t.Context(), filepath.Join(dir, fmt.Sprint("backup", i, ".db"))))
 			fmt.Println("made", i)
@@ -227,7 +227,7 @@ func TestBackupIsKilled(t *testing.T) {
 	}
 	for round := range 5 {
 		dir := t.TempDir()
-		s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{})
+		s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{AllowUnsealed: true})
 		for i := range 20 {
 			fetching(t, s, fmt.Sprint("p", i))
 		}
@@ -252,15 +252,15 @@ func TestBackupIsKilled(t *testing.T) {
 		for i, path := range made {
 			restored := filepath.Join(dir, fmt.Sprint("restored", i, ".db"))
 			require.NoError(t, sqlite.Restore(t.Context(), path, restored))
-			require.Equal(t, want, exported(t, open(t, restored, sqlite.Options{})))
+			require.Equal(t, want, exported(t, open(t, restored, sqlite.Options{AllowUnsealed: true})))
 		}
-		require.Equal(t, want, exported(t, open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{})), "the database itself")
+		require.Equal(t, want, exported(t, open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{AllowUnsealed: true})), "the database itself")
 	}
 }
 
 func BenchmarkBackup(b *testing.B) {
 	dir := b.TempDir()
-	s := open(b, filepath.Join(dir, "enroll.db"), sqlite.Options{})
+	s := open(b, filepath.Join(dir, "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	require.NoError(b, s.Do(func(tx *sqlite.Tx) error {
 		for statement := range strings.SplitSeq(strings.TrimSpace(crowd(20_000)), ";\n") {
 			if err := tx.Exec(statement); err != nil {

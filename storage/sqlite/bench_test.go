@@ -35,7 +35,7 @@ func BenchmarkStepsInACrowd(b *testing.B) {
 // BenchmarkFloor is what the steps stand on: one prepared statement that changes
 // one row, committed and synced, and one that reads one row.
 func BenchmarkFloor(b *testing.B) {
-	s := open(b, filepath.Join(b.TempDir(), "enroll.db"), sqlite.Options{})
+	s := open(b, filepath.Join(b.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	require.NoError(b, s.IssueTicket(b.Context(), ticket("t1"), [32]byte{}))
 	n := 0
 	b.Run("transaction", func(b *testing.B) {

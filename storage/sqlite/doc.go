@@ -24,7 +24,7 @@
 // No statement needs the statistics of ANALYZE; with them SQLite plans each
 // statement anew whenever it is used, which makes reading several times slower.
 //
-// With Options.Keys, push tokens, push magics and the payloads of commands are
+// By Options.Keys, push tokens, push magics and the payloads of commands are
 // sealed: AES-256-GCM, bound to their row. Bearer tokens, challenges and sessions
 // are digests anyway. What devices answered is not sealed.
 //

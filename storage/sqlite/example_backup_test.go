@@ -18,7 +18,7 @@ func ExampleStore_Backup() {
 	defer os.RemoveAll(dir)
 	path, backup := filepath.Join(dir, "enroll.db"), filepath.Join(dir, "2026-11-24.db")
 
-	s, err := sqlite.Open(ctx, path, sqlite.Options{})
+	s, err := sqlite.Open(ctx, path, sqlite.Options{AllowUnsealed: true})
 	must(err)
 	must(s.SuspendUser(ctx, "u1", true))
 	must(s.Backup(ctx, backup))
@@ -26,7 +26,7 @@ func ExampleStore_Backup() {
 	must(os.Remove(path)) // the disk is lost
 
 	must(sqlite.Restore(ctx, backup, path))
-	s, err = sqlite.Open(ctx, path, sqlite.Options{})
+	s, err = sqlite.Open(ctx, path, sqlite.Options{AllowUnsealed: true})
 	must(err)
 	defer s.Close()
 	page, err := s.ExportPage(ctx, "suspension", "", 10)

@@ -21,7 +21,7 @@ func Example() {
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "enroll.db")
 
-	s, err := sqlite.Open(ctx, path, sqlite.Options{})
+	s, err := sqlite.Open(ctx, path, sqlite.Options{AllowUnsealed: true})
 	must(err)
 	must(s.IssueTicket(ctx, enroll.Ticket{
 		ID: "t1", Ref: "7KQ2M9XC", UserID: "u1", Way: mdm.WayProfile, Ownership: enroll.OwnershipPersonal,
@@ -29,7 +29,7 @@ func Example() {
 	}, [32]byte{}))
 	must(s.Close())
 
-	s, err = sqlite.Open(ctx, path, sqlite.Options{})
+	s, err = sqlite.Open(ctx, path, sqlite.Options{AllowUnsealed: true})
 	must(err)
 	t, err := s.Ticket(ctx, "t1")
 	must(err)

@@ -29,7 +29,7 @@ func withoutTransactions(statements []string) (list []string) {
 // TestTheHotPathIsOneStatement counts what a device's steps take: statements of
 // the writer, which one step at a time has, and reads.
 func TestTheHotPathIsOneStatement(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	enrolled(t, s, "other") // prepares every statement
 	for _, step := range hotPath(t, s, "other") {
 		require.NoError(t, step.do(), step.what)
@@ -115,7 +115,7 @@ func hotPath(t *testing.T, s *sqlite.Store, name string) []hotStep {
 // TestTheJudgeAndTheStatementsAgree holds what statements of the hot path make of
 // a sender against what the judge says, which names what is wrong.
 func TestTheJudgeAndTheStatementsAgree(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	enrolled(t, s, "a")
 	bearer := sha256.Sum256([]byte("bearer"))
 	for _, prepare := range []string{

@@ -47,7 +47,7 @@ func TestOpenAtTheSameTime(t *testing.T) {
 		stores := make([]*sqlite.Store, n)
 		var all sync.WaitGroup
 		for i := range n {
-			all.Go(func() { stores[i], errs[i] = sqlite.Open(t.Context(), path, sqlite.Options{}) })
+			all.Go(func() { stores[i], errs[i] = sqlite.Open(t.Context(), path, sqlite.Options{AllowUnsealed: true}) })
 		}
 		all.Wait()
 		for i := range n {
@@ -63,7 +63,7 @@ func TestOpenAtTheSameTime(t *testing.T) {
 
 func TestANewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "enroll.db")
-	s := open(t, path, sqlite.Options{})
+	s := open(t, path, sqlite.Options{AllowUnsealed: true})
 	require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
 	require.NoError(t, s.Close())
 	db := raw(t, path)
@@ -75,7 +75,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	before, err := os.ReadFile(path)
 	require.NoError(t, err)
 
-	_, err = sqlite.Open(t.Context(), path, sqlite.Options{})
+	_, err = sqlite.Open(t.Context(), path, sqlite.Options{AllowUnsealed: true})
 	var schema *storage.SchemaError
 	require.ErrorAs(t, err, &schema)
 	require.Equal(t, storage.SchemaError{Found: known + 7, Known: known}, *schema)
@@ -97,14 +97,16 @@ func TestOpenRefuses(t *testing.T) {
 		"not a database":     other,
 		"a file in the path": filepath.Join(other, "enroll.db"),
 	} {
-		_, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		_, err := sqlite.Open(t.Context(), path, sqlite.Options{AllowUnsealed: true})
 		require.ErrorContains(t, err, "sqlite: open", what)
 	}
 	_, err := sqlite.Open(t.Context(), filepath.Join(dir, "enroll.db"), sqlite.Options{Readers: -1})
 	require.ErrorContains(t, err, "negative")
+	_, err = sqlite.Open(t.Context(), filepath.Join(dir, "enroll.db"), sqlite.Options{})
+	require.ErrorContains(t, err, "no Keys")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = sqlite.Open(ctx, filepath.Join(dir, "enroll.db"), sqlite.Options{})
+	_, err = sqlite.Open(ctx, filepath.Join(dir, "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -114,7 +116,7 @@ func TestNamesOfFiles(t *testing.T) {
 			continue
 		}
 		dir := t.TempDir()
-		s := open(t, filepath.Join(dir, name), sqlite.Options{})
+		s := open(t, filepath.Join(dir, name), sqlite.Options{AllowUnsealed: true})
 		require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
 		require.NoError(t, s.Close())
 		entries, err := os.ReadDir(dir)
@@ -129,7 +131,7 @@ func TestOnlyTheOwnerReads(t *testing.T) {
 		t.Skip("SKIPPED: files have no modes on Windows")
 	}
 	dir := t.TempDir()
-	s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(dir, "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -142,7 +144,7 @@ func TestOnlyTheOwnerReads(t *testing.T) {
 }
 
 func TestEveryCommitIsSynced(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	var synchronous int
 	var mode string
 	require.NoError(t, s.Do(func(tx *sqlite.Tx) error {

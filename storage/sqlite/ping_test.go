@@ -12,7 +12,7 @@ import (
 
 func TestPing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "enrollkit.db")
-	s := open(t, path, sqlite.Options{Readers: 1})
+	s := open(t, path, sqlite.Options{AllowUnsealed: true, Readers: 1})
 	require.NoError(t, s.Ping(t.Context()))
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

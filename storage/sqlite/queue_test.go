@@ -13,7 +13,7 @@ import (
 
 // TestAFanOutMeetsNoLimit queues more than one statement takes.
 func TestAFanOutMeetsNoLimit(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	enrolled(t, s, "a")
 	commands := make([]mdm.Command, 70)
 	for i := range commands {

@@ -68,7 +68,7 @@ func masterKey(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 func TestSecretsAreSealed(t *testing.T) {
 	for _, keys := range [][][]byte{nil, {masterKey(1)}} {
 		path := filepath.Join(t.TempDir(), "enroll.db")
-		s := open(t, path, sqlite.Options{Keys: keys})
+		s := open(t, path, sqlite.Options{Keys: keys, AllowUnsealed: keys == nil})
 		enrolled(t, s, "a")
 		enrolled(t, s, "b")
 		secretsAreThere(t, s, sealedAt, "a", "b")
@@ -76,7 +76,7 @@ func TestSecretsAreSealed(t *testing.T) {
 		for _, secret := range []string{"token-of-a", "magic-of-a", "password-of-a"} {
 			require.Equal(t, keys == nil, bytes.Contains(files(t, path), []byte(secret)), "%s, with %d keys", secret, len(keys))
 		}
-		secretsAreThere(t, open(t, path, sqlite.Options{Keys: keys}), sealedAt.Add(time.Hour), "a", "b")
+		secretsAreThere(t, open(t, path, sqlite.Options{Keys: keys, AllowUnsealed: keys == nil}), sealedAt.Add(time.Hour), "a", "b")
 	}
 }
 
@@ -88,7 +88,7 @@ func TestAWrongKeyLosesNothing(t *testing.T) {
 	before := files(t, path)
 	for what, o := range map[string]sqlite.Options{
 		"a wrong key":              {Keys: [][]byte{masterKey(2)}},
-		"no key":                   {},
+		"no key":                   {AllowUnsealed: true},
 		"a wrong key, with a wish": {Keys: [][]byte{masterKey(2)}, AllowUnsealed: true},
 	} {
 		_, err := sqlite.Open(t.Context(), path, o)
@@ -147,7 +147,7 @@ func TestKeysRotate(t *testing.T) {
 
 func TestSealingWhatWasNot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "enroll.db")
-	s := open(t, path, sqlite.Options{})
+	s := open(t, path, sqlite.Options{AllowUnsealed: true})
 	enrolled(t, s, "a")
 	require.NoError(t, s.Close())
 	o := sqlite.Options{Keys: [][]byte{masterKey(1)}}

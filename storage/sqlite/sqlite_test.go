@@ -18,7 +18,7 @@ import (
 )
 
 func openPlace(place string) (*sqlite.Store, error) {
-	return sqlite.Open(context.Background(), filepath.Join(place, "enroll.db"), sqlite.Options{})
+	return sqlite.Open(context.Background(), filepath.Join(place, "enroll.db"), sqlite.Options{AllowUnsealed: true})
 }
 
 func suite(open func(string) (*sqlite.Store, error)) storagetest.Suite {
@@ -80,7 +80,7 @@ INSERT INTO suspended_users (user_id) SELECT id FROM users WHERE seq % 100 = 0;`
 
 func checkPlans(t *testing.T, statements []string) {
 	path := filepath.Join(t.TempDir(), "enroll.db")
-	require.NoError(t, open(t, path, sqlite.Options{}).Close())
+	require.NoError(t, open(t, path, sqlite.Options{AllowUnsealed: true}).Close())
 	db := raw(t, path)
 	n := 100_000
 	if raceDetector { // it makes SQLite, which is Go here, ten times slower

@@ -27,11 +27,10 @@ type Options struct {
 	// commands, each for its row. A key is 32 random bytes that are not kept
 	// beside the file. The first seals, all open; to change it, put the new one
 	// first, call Store.Reseal until it returns 0, and leave the old one out.
-	// Without keys secrets are stored as they are, and whoever reads the file
-	// or a copy of it reads them.
 	Keys [][]byte
-	// AllowUnsealed opens a database with secrets from before there were Keys,
-	// which is refused otherwise. Reseal seals them.
+	// AllowUnsealed stores secrets as they are when there are no Keys: whoever
+	// reads the file or a copy of it reads them. With Keys, it opens a database
+	// with secrets from before there were any, which Reseal seals.
 	AllowUnsealed bool
 }
 
@@ -61,6 +60,9 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	}
 	if o.Readers == 0 {
 		o.Readers = 4
+	}
+	if len(o.Keys) == 0 && !o.AllowUnsealed {
+		return nil, errors.New("sqlite: open: no Keys: secrets would be stored as they are, which AllowUnsealed allows")
 	}
 	secrets, err := seal.New(o.Keys)
 	if err != nil {

@@ -62,14 +62,14 @@ func fileOf(t *testing.T) troubletest.Database {
 func fullDisk(t *testing.T) {
 	troubletest.SmallDisk(t, 16<<20, func(t *testing.T, d troubletest.Disk) {
 		path := filepath.Join(d.Dir, "enroll.db")
-		s := open(t, path, sqlite.Options{})
+		s := open(t, path, sqlite.Options{AllowUnsealed: true})
 		w := troubletest.New(t, s)
 		free := d.Fill()
 		w.Survives("disk is full", troubletest.Report)
 		free()
 		w.Heals()
 		require.NoError(t, s.Close())
-		w.On(open(t, path, sqlite.Options{}))
+		w.On(open(t, path, sqlite.Options{AllowUnsealed: true}))
 		w.Heals()
 	})
 }
@@ -80,19 +80,19 @@ func fullDisk(t *testing.T) {
 func readOnly(t *testing.T) {
 	troubletest.SmallDisk(t, 16<<20, func(t *testing.T, d troubletest.Disk) {
 		path := filepath.Join(d.Dir, "enroll.db")
-		s := open(t, path, sqlite.Options{})
+		s := open(t, path, sqlite.Options{AllowUnsealed: true})
 		w := troubletest.New(t, s)
 		require.NoError(t, s.Close())
 		d.ReadOnly(true)
-		_, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		_, err := sqlite.Open(t.Context(), path, sqlite.Options{AllowUnsealed: true})
 		require.ErrorContains(t, err, "read-only file system")
 		t.Logf("Open: %v", err)
 		d.ReadOnly(false)
-		w.On(open(t, path, sqlite.Options{}))
+		w.On(open(t, path, sqlite.Options{AllowUnsealed: true}))
 		w.Heals()
 	})
 
-	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	w := troubletest.New(t, s)
 	for _, request := range troubletest.Requests {
 		require.NoError(t, s.Do(func(tx *sqlite.Tx) error { return tx.Exec(`PRAGMA query_only = 1`) }))
@@ -105,7 +105,7 @@ func readOnly(t *testing.T) {
 // a request, after that step. TokenUpdate is left out: it is two steps, and the
 // first one, which asks for a plan, changes nothing.
 func droppedConnection(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	w := troubletest.New(t, s)
 	waiting := func(n int) {
 		require.Eventually(t, func() bool { return s.Waiting() == n }, time.Minute, time.Millisecond)
@@ -153,7 +153,7 @@ func TestHolder(t *testing.T) {
 // busy has another process that writes for longer than a step waits.
 func busy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "enroll.db")
-	s := open(t, path, sqlite.Options{BusyTimeout: 10 * time.Millisecond})
+	s := open(t, path, sqlite.Options{AllowUnsealed: true, BusyTimeout: 10 * time.Millisecond})
 	w := troubletest.New(t, s)
 	holder := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHolder$")
 	holder.Env = append(os.Environ(), holderVariable+"="+path)
@@ -177,7 +177,7 @@ func busy(t *testing.T) {
 // acknowledged is, and when there is room again the store goes on.
 func TestAFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "enroll.db")
-	s := open(t, path, sqlite.Options{})
+	s := open(t, path, sqlite.Options{AllowUnsealed: true})
 	var pages, limit int
 	require.NoError(t, s.Do(func(tx *sqlite.Tx) error {
 		if _, err := tx.Get(`PRAGMA page_count`, &pages); err != nil {
@@ -213,7 +213,7 @@ func TestAFullDisk(t *testing.T) {
 	}))
 	require.NoError(t, s.IssueTicket(t.Context(), ticket("last"), [32]byte{}))
 	require.NoError(t, s.Close())
-	s = open(t, path, sqlite.Options{})
+	s = open(t, path, sqlite.Options{AllowUnsealed: true})
 	for id, there := range kept {
 		_, err := s.Ticket(t.Context(), id)
 		require.Equal(t, there, err == nil, "ticket %s: acknowledged is %v", id, there)
@@ -221,7 +221,7 @@ func TestAFullDisk(t *testing.T) {
 }
 
 func TestATransactionThatBreaks(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	refused := errors.New("refused")
 	require.ErrorIs(t, s.Do(func(tx *sqlite.Tx) error {
 		if err := tx.Exec(`INSERT INTO suspended_users (user_id) VALUES ('u1')`); err != nil {
@@ -237,7 +237,7 @@ func TestATransactionThatBreaks(t *testing.T) {
 
 // TestAPanicOfTheDriver is outside of a step, where nobody is to blame.
 func TestAPanicOfTheDriver(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{})
+	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true})
 	require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
 	s.WithoutDatabase(func() {
 		require.ErrorContains(t, s.IssueTicket(t.Context(), ticket("t2"), [32]byte{}), "panic in a transaction")
@@ -253,7 +253,7 @@ func TestAPanicOfTheDriver(t *testing.T) {
 }
 
 func TestManyReadersAndFewConnections(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{Readers: 1})
+	s := open(t, filepath.Join(t.TempDir(), "enroll.db"), sqlite.Options{AllowUnsealed: true, Readers: 1})
 	require.NoError(t, s.IssueTicket(t.Context(), ticket("t1"), [32]byte{}))
 	var all sync.WaitGroup
 	errs := make([]error, 16)

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func openTest(t *testing.T, o Options) *Store {
+func openTest(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "enroll.db"), o)
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "enroll.db"), Options{AllowUnsealed: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
@@ -69,7 +69,7 @@ func waits(t *testing.T, s *Store, n int) {
 }
 
 func TestStepsThatWaitAreOneTransaction(t *testing.T) {
-	s := openTest(t, Options{})
+	s := openTest(t)
 	release := held(t, s)
 	const n = 20
 	groups, errs := make(chan *tx, n), make(chan error, n)
@@ -94,7 +94,7 @@ func TestStepsThatWaitAreOneTransaction(t *testing.T) {
 }
 
 func TestAGroupIsBounded(t *testing.T) {
-	s := openTest(t, Options{})
+	s := openTest(t)
 	release := held(t, s)
 	const n = maxGroup + 1
 	groups, errs := make(chan *tx, n), make(chan error, n)
@@ -117,7 +117,7 @@ func TestAGroupIsBounded(t *testing.T) {
 }
 
 func TestAStepThatFailsIsUndoneAlone(t *testing.T) {
-	s := openTest(t, Options{})
+	s := openTest(t)
 	release := held(t, s)
 	refused := errors.New("refused")
 	names := []string{"a", "wrong", "b", "broken", "c", "panics", "d"}
@@ -162,7 +162,7 @@ func TestAStepThatFailsIsUndoneAlone(t *testing.T) {
 }
 
 func TestACallerThatGivesUp(t *testing.T) {
-	s := openTest(t, Options{})
+	s := openTest(t)
 
 	t.Run("before its turn", func(t *testing.T) {
 		release := held(t, s)
@@ -208,7 +208,7 @@ func TestACallerThatGivesUp(t *testing.T) {
 }
 
 func TestCloseWaitsForWhatHasBegun(t *testing.T) {
-	s := openTest(t, Options{})
+	s := openTest(t)
 	release := held(t, s)
 	last := make(chan error, 1)
 	go func() { last <- s.writer.do(context.Background(), suspend("last")) }()
