@@ -77,6 +77,10 @@ var (
 // enrollment ends, the user is suspended, or a token of a later grant of the same
 // enrollment is used. Every method is one atomic step; nil means durable, an
 // error means that nothing changed unless said otherwise.
+//
+// A ticket's ID, a code and a token name one thing. The caller makes them new in
+// each step; one that is there is an error, any where none is named. Only what a
+// repeated Refresh ends may come again with it.
 type AccountStore interface {
 	// Grant ends the web session and records the grant: with a Ticket as
 	// TicketStore.IssueTicket does (superseding nothing), else for the

@@ -2,6 +2,8 @@ package memory
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -120,9 +122,9 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 	if s.suspended[d.UserID] {
 		return mdm.ErrSuspended
 	}
-	g := &grant{user: d.UserID, order: after(s.grants, (*grant).place)}
+	var e *enrollment
 	if d.Ticket == nil {
-		e := s.enrollments[d.EnrollmentID]
+		e = s.enrollments[d.EnrollmentID]
 		switch {
 		case e == nil:
 			return mdm.ErrUnknownEnrollment
@@ -131,6 +133,14 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 		case e.State == mdm.StateEnded || e.State == mdm.StateReplaced:
 			return mdm.ErrEnded
 		}
+	} else if s.tickets[d.Ticket.ID] != nil {
+		return fmt.Errorf("memory: grant: there is a ticket %s", d.Ticket.ID)
+	}
+	if d.Code != nil && s.codes[d.Code.Code] != nil || d.Code == nil && s.known(d.Tokens, nil) {
+		return errKnown
+	}
+	g := &grant{user: d.UserID, order: after(s.grants, (*grant).place)}
+	if e != nil {
 		g.enrollment = e
 		e.grants = append(e.grants, g)
 	} else {
@@ -152,6 +162,16 @@ func (s *Store) Grant(ctx context.Context, d enroll.GrantStep) error {
 		s.give(g, d.Tokens)
 	}
 	return nil
+}
+
+// errKnown: a code or token that was to be new is there.
+var errKnown = errors.New("memory: code or token was given out before")
+
+// known reports whether one of the tokens was given out before, but with one
+// generation, and is not forgotten.
+func (s *Store) known(t enroll.Tokens, but *generation) bool {
+	access, refresh := s.access[t.Access], s.refresh[t.Refresh]
+	return access != nil && access != but || refresh != nil && refresh != but
 }
 
 // keptGenerations are those of a grant whose refresh tokens are known when they
@@ -200,6 +220,8 @@ func (s *Store) RedeemCode(ctx context.Context, d enroll.CodeStep) error {
 		return enroll.ErrGrant
 	case g.revoked || !stamp(d.At).Before(g.code.Expires):
 		return enroll.ErrGrant
+	case s.known(d.Tokens, nil):
+		return errKnown
 	}
 	g.redeemed = true
 	s.give(g, d.Tokens)
@@ -227,9 +249,16 @@ func (s *Store) Refresh(ctx context.Context, d enroll.RefreshStep) error {
 		g.revoked = true
 		return enroll.ErrGrant
 	}
-	if len(later) == 1 { // the answer was lost
-		delete(s.access, later[0].Access)
-		delete(s.refresh, later[0].Refresh)
+	var lost *generation // with the answer
+	if len(later) == 1 {
+		lost = later[0]
+	}
+	if s.known(d.Tokens, lost) {
+		return errKnown
+	}
+	if lost != nil {
+		delete(s.access, lost.Access)
+		delete(s.refresh, lost.Refresh)
 		g.generations = g.generations[:old.number+1]
 	}
 	old.use()
