@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,8 @@ const (
 // script is a story that a child tells to its store, and that goes on after it
 // was killed. Steps are repeated, as devices and people repeat them.
 type script[S any] struct {
-	steps []scripted[S]
+	// prepare are the steps before, at which nothing is killed.
+	prepare, steps []scripted[S]
 	// probe returns what can be seen of the store without a change.
 	probe func(ctx context.Context, s S) (any, error)
 }
@@ -86,7 +88,7 @@ func (w *world[S]) crash(part string, told script[S], reference func() S, k int,
 			continue
 		}
 		ref := reference()
-		for _, step := range told.steps[:done] {
+		for _, step := range slices.Concat(told.prepare, told.steps[:done]) {
 			_, err := step.do(w.Context(), ref)
 			w.ok(err, "the reference: "+step.name)
 		}
@@ -194,6 +196,8 @@ func child(s Suite, place string, in io.Reader, out io.Writer) int {
 		err = obey(ctx, s.Devices, place, deviceScript(), in, out)
 	case "accounts":
 		err = obey(ctx, devicesOf(s.Accounts), place, accountScript(), in, out)
+	case "retention":
+		err = obey(ctx, s.Retention, place, retentionScript(), in, out)
 	default:
 		err = fmt.Errorf("there is no part %q", part)
 	}
@@ -205,6 +209,11 @@ func obey[S any](ctx context.Context, open func(string) (S, error), place string
 	s, err := open(place)
 	if err != nil {
 		return err
+	}
+	for _, step := range told.prepare {
+		if _, err := step.do(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
 	}
 	lines := bufio.NewScanner(in)
 	for i, step := range told.steps {

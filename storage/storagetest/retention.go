@@ -7,6 +7,7 @@ import (
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/sso"
 	"github.com/enrollkit/enrollkit/storage"
+	"github.com/enrollkit/enrollkit/storage/memory"
 )
 
 // Retention is a whole adapter that forgets what is over.
@@ -34,6 +35,7 @@ func retentionClauses() []clause[Retention] {
 		{name: "pruned stores go on", rule: `What was issued, queued and granted after Prune keeps its order behind what was
 			there before.`, check: pruneOrder},
 		{name: "a cancelled call forgets nothing", rule: `A call whose context is over returns an error and changes nothing.`, check: pruneCancelled},
+		crashClause("retention", retentionScript(), func() Retention { return memory.New() }),
 	}
 }
 

@@ -2,6 +2,8 @@ package storagetest_test
 
 import (
 	"os"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -64,5 +66,41 @@ func TestSuiteCatchesTheForgetful(t *testing.T) {
 			})
 		}
 	}
-	require.Equal(t, 3+3+4+2, n, "clauses that need a store which keeps things")
+	require.Equal(t, 3+3+4+2+1, n, "clauses that need a store which keeps things")
+}
+
+// listVariable has the child of TestVolatileClausesAreListed run its suite.
+const listVariable = "STORAGETEST_LIST"
+
+// TestVolatileClausesAreListed reads what a vendor sees of a store that is
+// volatile and does not implement all: what it does not promise, each by name.
+func TestVolatileClausesAreListed(t *testing.T) {
+	if os.Getenv(listVariable) != "" {
+		suite := honest()
+		suite.Accounts, suite.Steps = nil, 50
+		storagetest.Run(t, suite)
+		return
+	}
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestVolatileClausesAreListed$", "-test.v") //nolint:gosec // the test itself
+	cmd.Env = append(os.Environ(), listVariable+"=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	var listed []string
+	for _, m := range regexp.MustCompile(`NOT PROMISED: (.*)`).FindAllStringSubmatch(string(out), -1) {
+		listed = append(listed, m[1])
+	}
+	const volatile = ": the store is volatile"
+	require.Equal(t, []string{
+		"users/survives reopening" + volatile, "users/survives being killed" + volatile,
+		"states/survives reopening" + volatile, "states/survives being killed" + volatile,
+		"sessions/survives reopening" + volatile, "sessions/survives being killed" + volatile,
+		"devices/survives reopening" + volatile, "devices/goes on after reopening" + volatile,
+		"devices/pushes survive reopening" + volatile, "devices/survives being killed" + volatile,
+		"accounts/accounts: the adapter does not implement it",
+		"retention/survives being killed" + volatile,
+	}, listed)
+	require.Contains(t, string(out), "--- PASS: TestVolatileClausesAreListed/devices/ticket_is_issued")
+	require.NotContains(t, string(out), "--- SKIP")
 }

@@ -75,7 +75,7 @@ func Run(t *testing.T, s Suite) {
 		t.Run(p.name, func(t *testing.T) {
 			for _, c := range p.clauses {
 				if c.missing != "" {
-					t.Logf("NOT PROMISED: %s: %s", c.name, c.missing)
+					t.Logf("NOT PROMISED: %s/%s: %s", p.name, c.name, c.missing)
 					continue
 				}
 				t.Run(c.name, func(t *testing.T) { c.run(t) })
