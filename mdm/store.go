@@ -40,14 +40,17 @@ const (
 // under Device Enrollment by its UDID. It has no field for another hardware
 // identifier on purpose.
 type Enrollment struct {
-	ID                                string
-	UserID, TicketID                  string
-	Way                               Way
-	State                             EnrollmentState
-	Certificate                       [32]byte // SHA-256 of the DER identity certificate
-	Topic                             string
-	OSVersion, BuildVersion, Product  string
-	Created, Enrolled, Ended, Contact time.Time
+	ID                               string
+	UserID, TicketID                 string
+	Way                              Way
+	State                            EnrollmentState
+	Certificate                      [32]byte // SHA-256 of the DER identity certificate
+	Topic                            string
+	OSVersion, BuildVersion, Product string
+	Created, Enrolled, Ended         time.Time
+	// Contact is the first contact of the last day (UTC) that the device was heard
+	// of by TokenUpdate or Exchange, and Created before that.
+	Contact time.Time
 }
 
 // CommandStatus is where a queued command stands.
@@ -218,7 +221,7 @@ type Store interface {
 	// TokenUpdate stores push token and magic; a push that waits for a token
 	// (see push.Store) is due then. The first one of an enrollment
 	// makes it StateEnrolled, spends its ticket, queues s.Plan (a CommandUUID
-	// that is queued already is left as it is) and asks for a push, all
+	// that is queued already is left as it is) and asks for a push at s.At, all
 	// in the same step; without s.Planned it returns the enrollment and
 	// ErrPlanNeeded and changes nothing.
 	TokenUpdate(ctx context.Context, s TokenUpdateStep) (Enrollment, error)
@@ -233,8 +236,9 @@ type Store interface {
 	Exchange(ctx context.Context, s ExchangeStep) (Exchanged, error)
 
 	// Enqueue adds commands to the queues of their enrollments and asks for a
-	// push for each. A CommandUUID that exists is left as it is. An enrollment
-	// that is not StateEnrolled is ErrUnknownEnrollment, and nothing is queued.
+	// push of each enrollment that got one. A CommandUUID that exists is left as
+	// it is. An enrollment that is not StateEnrolled is ErrUnknownEnrollment, and
+	// nothing is queued.
 	Enqueue(ctx context.Context, commands ...Command) error
 	// Enrollment returns one enrollment, or ErrUnknownEnrollment.
 	Enrollment(ctx context.Context, enrollmentID string) (Enrollment, error)

@@ -83,7 +83,9 @@ func (e *DeniedError) Error() string {
 
 // StateStore makes sign-in attempts single use on any number of nodes.
 type StateStore interface {
-	// OpenState records an attempt until expires. It is durable on return.
+	// OpenState records an attempt until expires. It is durable on return. An
+	// attempt that is there, open or finished, is left as it is: a repeat that
+	// comes late reopens nothing.
 	OpenState(ctx context.Context, key [32]byte, expires time.Time) error
 	// ConsumeState ends an attempt. Exactly one of any number of concurrent
 	// calls returns nil; the others, and calls for an unknown or expired

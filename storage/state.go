@@ -37,7 +37,7 @@ type State struct {
 	Pushes      []Push
 }
 
-// Push is the last attempt to wake a device.
+// Push is the last attempt to wake a device, by its time.
 type Push struct {
 	EnrollmentID string
 	// Status is the HTTP status of APNs, 0 when no answer came.

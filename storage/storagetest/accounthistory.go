@@ -117,11 +117,17 @@ func (h *accountHistory) grant(of string) enroll.GrantStep {
 
 func (h *accountHistory) signIn() {
 	name := "t" + h.name()
+	known, ok := recent(h.history, h.tickets)
+	if ok = ok && h.chance(3); ok {
+		name = known // which is refused, unless it was pruned
+	}
 	s := h.grant(name)
 	t := ticketOf(name, s.UserID, "s"+h.name())
 	t.Issued, t.Way = h.now, oneOf(h.history, mdm.WayAccount, mdm.WayAccount, mdm.WayAccountDevice)
-	h.tickets = append(h.tickets, t.ID)
-	h.ways[t.ID] = t.Way
+	if !ok {
+		h.tickets = append(h.tickets, t.ID)
+		h.ways[t.ID] = t.Way
+	}
 	s.Ticket = &t
 	h.on(fmt.Sprintf("Grant %s to %s by %s", t.ID, s.UserID, t.Way), func(a Accounts) (any, error) { return nil, a.Grant(h.ctx, s) })
 }
@@ -158,6 +164,9 @@ func (h *accountHistory) refresh() {
 	s.Tokens = h.tokens(h.belongs[pair], true)
 	if h.chance(8) {
 		s.ClientID = "another"
+	}
+	if h.chance(3) {
+		s.Tokens.Refresh = s.Refresh
 	}
 	h.exchanged(fmt.Sprintf("Refresh %s to %s", pair, h.access[len(h.access)-1]), func(a Accounts) error { return a.Refresh(h.ctx, s) })
 }

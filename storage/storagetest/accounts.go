@@ -26,8 +26,12 @@ func accountClauses() []clause[Devices] {
 			access token leads to it.`, check: grantIssues},
 		{name: "a web session hands back once", rule: `A second Grant of a web session is ErrSessionUsed, whoever it is for,
 			until SessionExpires.`, check: grantOnce},
+		{name: "a web session is over at its time", rule: atItsTime, check: grantBoundary},
 		{name: "an access token is granted once", rule: `Grant of an access token that is known is ErrSessionUsed, in force or
 			not: another server's may come again when it has expired here.`, check: grantKnown},
+		{name: "codes, tokens and tickets are new", rule: `A Grant whose ticket or code, and a Grant, RedeemCode or Refresh whose
+			tokens are there already, is an error, and nothing changes: each names one thing, or one person would be
+			served as another. Only what a repeated Refresh ends comes again with it.`, check: grantNew},
 		{name: "a refused sign-in leaves its web session", rule: `Grant is mdm.ErrSuspended for a suspended user, and without
 			a Ticket mdm.ErrUnknownEnrollment, mdm.ErrEnded or ErrAnotherPerson; nothing is stored, and the session may
 			hand back yet.`, check: grantRefused},
@@ -150,98 +154,6 @@ func (s *accounts) over(token string, at time.Time, what string) {
 		s.equal(t, enroll.Ticket{}, "the ticket that comes with an error")
 		return err
 	})
-}
-
-func grantIssues(w *world[Devices]) {
-	s := tellAccounts(w)
-	s.ok(s.a.Grant(s.ctx, grantOf("a", "u1", start)), "Grant")
-	second := grantOf("b", "u1", start)
-	second.Ticket.Session = id("web session a")
-	second.Ticket.Way, second.Ticket.Ownership = mdm.WayAccountDevice, enroll.OwnershipCompany
-	s.ok(s.a.Grant(s.ctx, second), "Grant")
-	want := *grantOf("a", "u1", start).Ticket
-	want.State = enroll.TicketIssued
-	s.equal(s.theTicket("t-a"), want, "the ticket, after another of the same session")
-	got, err := s.a.TokenTicket(s.ctx, id("a"), start)
-	s.ok(err, "TokenTicket")
-	s.equal(got, want, "the token's ticket")
-	got, err = s.a.TokenTicket(s.ctx, id("b"), start)
-	s.ok(err, "TokenTicket")
-	s.equal([]any{got.ID, got.Way, got.Ownership}, []any{"t-b", mdm.WayAccountDevice, enroll.OwnershipCompany}, "the second ticket")
-	_, err = s.s.Download(s.ctx, downloadOf("t-a", "c", start))
-	s.ok(err, "Download")
-	got, err = s.a.TokenTicket(s.ctx, id("a"), start)
-	s.ok(err, "TokenTicket")
-	s.equal([]any{got.State, got.Downloads}, []any{enroll.TicketDownloaded, 1}, "the ticket is told as it stands")
-}
-
-func grantOnce(w *world[Devices]) {
-	s := tellAccounts(w)
-	step := grantOf("a", "u1", start)
-	s.ok(s.a.Grant(s.ctx, step), "Grant")
-	last := start.Add(accountSession - time.Microsecond)
-	for name, again := range map[string]enroll.GrantStep{
-		"again": step, "of another person": grantOf("b", "u2", last), "for an enrollment": againOf("c", "u1", "E", last), "by a code": byCode(grantOf("d", "u1", last), "d"),
-	} {
-		again.Session, again.At = step.Session, last
-		s.refused(enroll.ErrSessionUsed, "Grant of a session that handed back, "+name, func() error { return s.a.Grant(s.ctx, again) })
-	}
-	s.over("b", last, "of a Grant that was refused")
-	s.inForce("a", "t-a", last, "of the first Grant")
-}
-
-func grantKnown(w *world[Devices]) {
-	s := tellAccounts(w)
-	p := s.enrolledAccount("p", "u1", start)
-	expired := againOf("expired", "u1", p.id, start)
-	expired.Tokens.AccessExpires = start.Add(time.Minute)
-	s.ok(s.a.Grant(s.ctx, expired), "Grant")
-	at := start.Add(time.Hour)
-	for _, token := range []string{"p", "expired"} {
-		again := againOf("another session "+token, "u1", p.id, at)
-		again.Tokens.Access = id(token)
-		s.refused(enroll.ErrSessionUsed, "Grant of a token that is known", func() error { return s.a.Grant(s.ctx, again) })
-		again = grantOf("another ticket "+token, "u1", at)
-		again.Tokens.Access = id(token)
-		s.refused(enroll.ErrSessionUsed, "Grant of a token that is known, with a ticket", func() error { return s.a.Grant(s.ctx, again) })
-	}
-	s.idles(p, "p", at, "that was granted once")
-	s.locked(p, "expired", at, "that has expired")
-}
-
-func grantRefused(w *world[Devices]) {
-	s := tellAccounts(w)
-	p := s.enrolledAccount("p", "u1", start)
-	ended := s.enrolledAccount("ended", "u1", start)
-	s.ok(s.s.Unenroll(s.ctx, ended.id, start), "Unenroll")
-	half := s.enrolledHalf("half", "u1", start)
-	s.startOver(half, start)
-	s.ok(s.s.SuspendUser(s.ctx, "u3", true), "SuspendUser")
-	session := id("one web session for all")
-	for _, c := range []struct {
-		what string
-		step enroll.GrantStep
-		want error
-	}{
-		{"of a suspended user", grantOf("x1", "u3", start), mdm.ErrSuspended},
-		{"of a suspended user, by a code", byCode(grantOf("x2", "u3", start), "x2"), mdm.ErrSuspended},
-		{"for an enrollment, of a suspended user", againOf("x3", "u3", p.id, start), mdm.ErrSuspended},
-		{"for an unknown enrollment", againOf("x4", "u1", "E-unknown", start), mdm.ErrUnknownEnrollment},
-		{"for nothing", againOf("x5", "u1", "", start), mdm.ErrUnknownEnrollment},
-		{"of another person", againOf("x6", "u2", p.id, start), enroll.ErrAnotherPerson},
-		{"of another person, for an enrollment that ended", againOf("x7", "u2", ended.id, start), enroll.ErrAnotherPerson},
-		{"for an enrollment that ended", againOf("x8", "u1", ended.id, start), mdm.ErrEnded},
-		{"for an enrollment that was replaced", againOf("x9", "u1", half.id, start), mdm.ErrEnded},
-	} {
-		c.step.Session = session
-		s.refused(c.want, "Grant "+c.what, func() error { return s.a.Grant(s.ctx, c.step) })
-		s.over(fmt.Sprint("x", 1), start, "of a Grant that was refused")
-	}
-	s.idles(p, "p", start, "after refused sign-ins")
-	good := againOf("y", "u1", p.id, start)
-	good.Session = session
-	s.ok(s.a.Grant(s.ctx, good), "Grant of a session whose Grants were refused")
-	s.idles(p, "y", start, "of the sign-in that was not")
 }
 
 func accessExpires(w *world[Devices]) {
@@ -466,9 +378,10 @@ func accountValues(w *world[Devices]) {
 		s.ok(err, "TokenTicket")
 		s.sameTime(t.Issued, at, "Issued")
 	}
+	users := oddTexts(36)
 	for i, text := range oddTexts(128) {
 		name := names("text", 100)[i]
-		step := byCode(grantOf(name, text, start), name)
+		step := byCode(grantOf(name, users[i], start), name)
 		step.Code.ClientID, step.Code.RedirectURI = text, text+"?"
 		s.ok(s.a.Grant(s.ctx, step), "Grant")
 		redeem := codeOf(name, name, start)

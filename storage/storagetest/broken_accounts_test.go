@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
@@ -14,12 +15,11 @@ import (
 
 // anySession lets a web session hand back as often as it likes.
 func anySession() hooks {
-	n := byte(0)
+	var n atomic.Int32
 	return hooks{grant: func(ctx context.Context, m *memory.Store, s enroll.GrantStep) error {
 		err := m.Grant(ctx, s)
 		if errors.Is(err, enroll.ErrSessionUsed) {
-			n++
-			s.Session[0] ^= n
+			s.Session[0] ^= byte(n.Add(1))
 			return m.Grant(ctx, s)
 		}
 		return err
@@ -208,6 +208,18 @@ func supersedes() hooks {
 	}}
 }
 
+// ifNamed takes an error for success that is none of the store's conditions.
+func ifNamed(err error) error {
+	for _, named := range []error{
+		enroll.ErrSessionUsed, enroll.ErrAnotherPerson, enroll.ErrGrant, mdm.ErrSuspended, mdm.ErrUnknownEnrollment, mdm.ErrEnded, context.Canceled,
+	} {
+		if errors.Is(err, named) {
+			return err
+		}
+	}
+	return nil
+}
+
 // brokenAccounts are wrong stores of account-driven enrollment by the clause that
 // must catch each.
 var brokenAccounts = map[string]func() hooks{
@@ -223,8 +235,26 @@ var brokenAccounts = map[string]func() hooks{
 			return err
 		}}
 	},
-	"a sign-in issues its ticket":              supersedes,
-	"a web session hands back once":            anySession,
+	"a sign-in issues its ticket":   supersedes,
+	"a web session hands back once": anySession,
+	"a web session is over at its time": func() hooks {
+		expires := map[[32]byte]time.Time{}
+		return hooks{grant: func(ctx context.Context, m *memory.Store, s enroll.GrantStep) error {
+			if end, ok := expires[s.Session]; ok && s.At.Equal(end) {
+				return enroll.ErrSessionUsed
+			}
+			err := m.Grant(ctx, s)
+			if err == nil {
+				expires[s.Session] = s.SessionExpires
+			}
+			return err
+		}}
+	},
+	"codes, tokens and tickets are new": func() hooks {
+		return hooks{grant: func(ctx context.Context, m *memory.Store, s enroll.GrantStep) error {
+			return ifNamed(m.Grant(ctx, s))
+		}}
+	},
 	"a refused sign-in leaves its web session": usesSession,
 	"an access token expires":                  eternal,
 	"a code is redeemed once":                  forgetsCodes,

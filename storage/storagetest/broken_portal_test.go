@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/enrollkit/enrollkit/enroll"
@@ -127,6 +128,12 @@ var brokenStates = map[string]func() hooks{
 			return m.OpenState(ctx, key, expires.AddDate(1, 0, 0))
 		}}
 	},
+	"an attempt is over at its time": func() hooks {
+		return hooks{consumeState: func(ctx context.Context, m *memory.Store, key [32]byte, now time.Time) error {
+			return m.ConsumeState(ctx, key, now.Add(-time.Microsecond))
+		}}
+	},
+	"a late opening reopens nothing": reopens,
 	"opening repeats": func() hooks {
 		known := map[[32]byte]bool{}
 		return hooks{openState: func(ctx context.Context, m *memory.Store, key [32]byte, expires time.Time) error {
@@ -165,6 +172,33 @@ var brokenStates = map[string]func() hooks{
 	},
 }
 
+// reopens lets an attempt that was finished be opened once more.
+func reopens() hooks {
+	var mu sync.Mutex
+	finished := map[[32]byte]bool{}
+	again := func(key [32]byte) [32]byte { return sha256.Sum256(key[:]) }
+	return hooks{
+		openState: func(ctx context.Context, m *memory.Store, key [32]byte, expires time.Time) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if finished[key] {
+				return m.OpenState(ctx, again(key), expires)
+			}
+			return m.OpenState(ctx, key, expires)
+		},
+		consumeState: func(ctx context.Context, m *memory.Store, key [32]byte, now time.Time) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if finished[key] {
+				return m.ConsumeState(ctx, again(key), now)
+			}
+			err := m.ConsumeState(ctx, key, now)
+			finished[key] = err == nil
+			return err
+		},
+	}
+}
+
 // brokenSessions are wrong stores of sessions.
 var brokenSessions = map[string]func() hooks{
 	"a session is found": func() hooks {
@@ -176,6 +210,11 @@ var brokenSessions = map[string]func() hooks{
 	"unknown and expired are not": func() hooks {
 		return hooks{session: func(ctx context.Context, m *memory.Store, id [32]byte, _ time.Time) (enroll.Session, error) {
 			return m.Session(ctx, id, time.Time{})
+		}}
+	},
+	"a session is over at its time": func() hooks {
+		return hooks{session: func(ctx context.Context, m *memory.Store, id [32]byte, now time.Time) (enroll.Session, error) {
+			return m.Session(ctx, id, now.Add(-time.Microsecond))
 		}}
 	},
 	"a session is replaced": func() hooks {

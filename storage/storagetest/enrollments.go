@@ -16,6 +16,8 @@ func enrollmentClauses() []clause[Devices] {
 			under any other: a device is its certificate.`, check: authenticateBoundOnce},
 		{name: "who sends a step", rule: `Each device-side step looks at the identity first: unknown, then suspended, then
 			the kind of name, then bound to another, then not bound, then ended. A refused step changes nothing.`, check: senderOrder},
+		{name: "an empty name is of no kind", rule: `An Exchange with an empty EnrollmentID asks who sent it, and Device is not
+			looked at: a bound certificate is ErrForeignCertificate, any other ErrNotAuthenticated.`, check: senderWithoutName},
 		{name: "a colleague takes nothing over", rule: `A known EnrollmentID under another certificate is
 			ErrForeignCertificate, unless that was issued to the same user for a newer ticket, or for the same
 			ticket not yet spent.`, check: authenticateForeign},
@@ -26,12 +28,16 @@ func enrollmentClauses() []clause[Devices] {
 			Authenticate failed.`, check: authenticateStartsOver},
 		{name: "time to authenticate", rule: `The first Authenticate of an identity is ErrUnknownIdentity when its
 			challenge's time is over; no clock runs after that.`, check: authenticateDeadline},
+		{name: "the time to authenticate is over at its time", rule: atItsTime, check: authenticateBoundary},
 		{name: "the limit of devices", rule: `Authenticate is ErrDeviceLimit when the user already has DeviceLimit enrolled
 			devices; a device that is enrolled is not counted against itself; 0 is no limit.`, check: authenticateLimit},
 		{name: "first TokenUpdate enrolls", rule: `The first TokenUpdate needs a plan (ErrPlanNeeded, with the enrollment and
-			without a change), enrolls, spends the ticket, queues the plan and asks for a push, in one step.`, check: tokenUpdateFirst},
+			without a change), enrolls, spends the ticket, queues the plan as it is and asks for a push at its own time,
+			in one step.`, check: tokenUpdateFirst},
 		{name: "TokenUpdate repeats", rule: `TokenUpdate again stores the token and queues nothing: Apple sends it whenever
 			the token changes.`, check: tokenUpdateRepeats},
+		{name: "TokenUpdate is a contact", rule: `TokenUpdate notes the first contact of a day: who looks for devices that
+			were not heard of looks there.`, check: tokenUpdateContact},
 		{name: "a planned command that exists is left", rule: `A CommandUUID of the plan that is queued already is left as it
 			is: a repeat must not send a payload twice.`, check: tokenUpdatePlanExists},
 		{name: "CheckOut ends", rule: `CheckOut ends the enrollment, cancels its open commands and forgets token and pushes;
@@ -168,6 +174,24 @@ func senderOrder(w *world[Devices]) {
 	s.due(start, "after refused TokenUpdates", bound.id)
 }
 
+func senderWithoutName(w *world[Devices]) {
+	s := tell(w)
+	bound, unbound := s.enrolled("bound", "u1", start), s.identified("unbound", "u1", start)
+	ended := s.enrolled("ended", "u1", start)
+	s.ok(s.s.Unenroll(s.ctx, ended.id, start), "Unenroll")
+	for _, device := range []bool{false, true} {
+		for _, c := range []struct {
+			p    *phone
+			want error
+		}{{bound, mdm.ErrForeignCertificate}, {ended, mdm.ErrForeignCertificate}, {unbound, mdm.ErrNotAuthenticated}} {
+			s.refused(c.want, fmt.Sprintf("Exchange without a name by %s, Device %v", c.p.id, device), func() error {
+				_, err := s.s.Exchange(s.ctx, mdm.ExchangeStep{Certificate: c.p.certificate, Device: device, Idle: true, At: start.AddDate(0, 0, 2)})
+				return err
+			})
+		}
+	}
+}
+
 func authenticateForeign(w *world[Devices]) {
 	s := tell(w)
 	older := s.identified("older", "u1", start)
@@ -274,6 +298,18 @@ func authenticateDeadline(w *world[Devices]) {
 	s.equal(intime.enrollment().State, mdm.StateEnrolled, "state")
 }
 
+func authenticateBoundary(w *world[Devices]) {
+	s := tell(w)
+	p := s.identified("p", "u1", start)
+	end := start.Add(clocks.Window + clocks.Grace)
+	s.refused(mdm.ErrUnknownIdentity, "the first Authenticate at the end of Window and Grace", func() error {
+		_, err := p.authenticate(end)
+		return err
+	})
+	_, err := p.authenticate(end.Add(-time.Microsecond))
+	s.ok(err, "the first Authenticate in the last microsecond")
+}
+
 func authenticateLimit(w *world[Devices]) {
 	s := tell(w)
 	limited := func(p *phone, limit int) error {
@@ -295,90 +331,6 @@ func authenticateLimit(w *world[Devices]) {
 	s.ok(limited(again, 2), "an enrolled device, with a newer ticket")
 	s.ok(limited(c, 3), "a third device with a limit of three")
 	s.ok(limited(s.identified("d", "u1", start), 0), "a device without a limit")
-}
-
-func tokenUpdateFirst(w *world[Devices]) {
-	s := tell(w)
-	p := s.authenticated("p", "u1", start)
-	at := start.Add(3 * time.Minute)
-	step := tokenOf(p.certificate, p.id, at)
-	unplanned := step
-	unplanned.Planned = false
-	half := p.enrollment()
-	s.refused(mdm.ErrPlanNeeded, "the first TokenUpdate without a plan", func() error {
-		e, err := s.s.TokenUpdate(s.ctx, unplanned)
-		s.equal(e, half, "the enrollment that comes with ErrPlanNeeded")
-		return err
-	})
-	s.due(at, "an enrollment that is half made")
-
-	step.Plan = []mdm.Command{commandOf(p.id, "p1", at), commandOf(p.id, "p2", at)}
-	var got mdm.Enrollment
-	s.repeated("TokenUpdate", func() (err error) {
-		got, err = s.s.TokenUpdate(s.ctx, step)
-		return err
-	})
-	half.State, half.Enrolled = mdm.StateEnrolled, at
-	s.equal(withoutContact(got), withoutContact(half), "the enrollment that TokenUpdate returned")
-	s.equal(p.enrollment(), got, "the enrollment")
-	ticket := s.theTicket(p.ticket)
-	s.equal([]any{ticket.State, ticket.Enrolled, ticket.EnrollmentID}, []any{enroll.TicketEnrolled, at, p.id}, "the ticket")
-	targets := s.due(at, "after the first TokenUpdate", p.id)
-	s.equal([]any{string(targets[0].Token), targets[0].Magic, targets[0].Topic}, []any{"token of " + p.id, "magic of " + p.id, topic}, "the target")
-	s.equal(p.idle(at), "p1", "the first command, at the very next Idle")
-	reported, next := p.report("p1", mdm.CommandAcknowledged, at)
-	s.equal([]string{reported, next}, []string{"p1", "p2"}, "what was reported, and the next command")
-
-	empty := s.authenticated("empty", "u1", start)
-	_, err := s.s.TokenUpdate(s.ctx, tokenOf(empty.certificate, empty.id, at))
-	s.ok(err, "TokenUpdate with an empty plan")
-	s.due(at, "after the first TokenUpdate with an empty plan", empty.id)
-}
-
-func tokenUpdateRepeats(w *world[Devices]) {
-	s := tell(w)
-	p := s.enrolled("p", "u1", start)
-	before := p.enrollment()
-	step := tokenOf(p.certificate, p.id, start.Add(time.Hour))
-	step.Token, step.PushMagic, step.Topic = []byte("second token"), "second magic", "com.apple.mgmt.External.second"
-	step.Plan = []mdm.Command{commandOf(p.id, "p1", start)}
-	var got mdm.Enrollment
-	s.repeated("a later TokenUpdate", func() (err error) {
-		got, err = s.s.TokenUpdate(s.ctx, step)
-		return err
-	})
-	before.Topic = step.Topic
-	s.equal(got, before, "the enrollment")
-	s.equal(p.idle(start), "", "the next command after a plan that came too late")
-	s.due(start.Add(time.Hour), "after a TokenUpdate that was not the first")
-	p.enqueue(start.Add(time.Hour), "c1")
-	targets := s.due(start.Add(time.Hour), "after Enqueue", p.id)
-	s.equal([]any{string(targets[0].Token), targets[0].Magic, targets[0].Topic}, []any{"second token", "second magic", step.Topic}, "the target")
-	step.Planned, step.Plan = false, nil
-	_, err := s.s.TokenUpdate(s.ctx, step)
-	s.ok(err, "a later TokenUpdate without a plan")
-}
-
-func tokenUpdatePlanExists(w *world[Devices]) {
-	s := tell(w)
-	old := s.enrolled("p", "u1", start)
-	old.enqueue(start, "p1")
-	old.idle(start)
-	old.report("p1", mdm.CommandAcknowledged, start)
-	before := old.command("p1")
-	fresh := s.identified("again", "u1", start)
-	fresh.id = old.id
-	_, err := fresh.authenticate(start)
-	s.ok(err, "Authenticate with a newer ticket")
-	step := tokenOf(fresh.certificate, fresh.id, start.Add(time.Minute))
-	twice := commandOf(fresh.id, "p2", start)
-	step.Plan = []mdm.Command{commandOf(fresh.id, "p1", start.Add(time.Minute)), twice, twice}
-	_, err = s.s.TokenUpdate(s.ctx, step)
-	s.ok(err, "TokenUpdate whose plan has a command that exists")
-	s.equal(fresh.command("p1"), before, "the command that existed")
-	s.equal(fresh.idle(start.Add(time.Minute)), "p2", "the next command")
-	_, next := fresh.report("p2", mdm.CommandAcknowledged, start.Add(time.Minute))
-	s.equal(next, "", "the next command, after one that was planned twice")
 }
 
 func checkOutEnds(w *world[Devices]) {

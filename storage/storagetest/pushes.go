@@ -23,7 +23,8 @@ func pushClauses() []clause[Devices] {
 			at once with that.`, check: pushDeadNewer},
 		{name: "results for nobody", rule: `A result for an enrollment that is unknown or ended changes nothing and is no
 			error.`, check: pushNobody},
-		{name: "the last attempt is kept", rule: `State lists the last attempt to wake each device.`, check: pushLast},
+		{name: "the last attempt is kept", rule: `State lists the last attempt to wake each device, by the time of the attempt:
+			a result that comes late does not replace a later one.`, check: pushLast},
 	}
 }
 
@@ -214,10 +215,12 @@ func pushLast(w *world[Devices]) {
 	a, b := s.enrolled("a", "u1", start), s.enrolled("b", "u1", start)
 	a.enqueue(start, "c1")
 	b.enqueue(start, "c1")
+	var late []push.Result
 	for i, status := range []int{503, 0, 200} {
 		at := start.Add(time.Duration(i) * time.Hour)
 		for _, t := range s.claims(at) {
 			r := result(t, status, at)
+			late = append(late, r)
 			if status != 200 {
 				r.Retry = at.Add(time.Hour)
 			}
@@ -227,6 +230,9 @@ func pushLast(w *world[Devices]) {
 			{EnrollmentID: a.id, Status: status, Time: at}, {EnrollmentID: b.id, Status: status, Time: at},
 		}, "the last attempts")
 	}
+	last := s.state().Pushes
+	s.settle(late[:2]...)
+	s.equal(s.state().Pushes, last, "the last attempts, after a late repeat of the first results")
 	_, err := s.s.CheckOut(s.ctx, mdm.CheckOutStep{Certificate: a.certificate, EnrollmentID: a.id, At: start})
 	s.ok(err, "CheckOut")
 }

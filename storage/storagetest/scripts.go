@@ -138,7 +138,10 @@ func deviceScript() script[Devices] {
 	}
 }
 
-// withoutRequests are targets without the numbers that each store gives.
+// withoutRequests are targets without the numbers of their requests. A store
+// makes as many for an Enqueue as it likes, at least one for each enrollment that
+// got a command: what can be seen of them is only that later ones are higher, and
+// that settling leaves what was asked for since.
 func withoutRequests(targets []push.Target) []push.Target {
 	for i := range targets {
 		targets[i].Request = 0

@@ -16,6 +16,7 @@ func sessionClauses() []clause[enroll.SessionStore] {
 	return []clause[enroll.SessionStore]{
 		{name: "a session is found", rule: `Session returns what PutSession recorded, also when it was recorded twice.`, check: sessionsFound},
 		{name: "unknown and expired are not", rule: `A session that is unknown, or not in force at now, is ErrNoSession.`, check: sessionsExpired},
+		{name: "a session is over at its time", rule: atItsTime, check: sessionsBoundary},
 		{name: "a session is replaced", rule: `PutSession of an ID that is there replaces the session.`, check: sessionsReplaced},
 		{name: "signing in ends the session before", rule: `PutSession ends the session of old in the same step, so that an
 			identifier that someone planted before the sign-in is dead after it (session fixation).`, check: sessionsRotate},
@@ -47,6 +48,14 @@ func sessionsExpired(w *world[enroll.SessionStore]) {
 	s, err := w.store.Session(w.Context(), id("a"), start.Add(time.Hour+time.Second))
 	w.is(err, enroll.ErrNoSession, "an expired session")
 	w.equal(s, enroll.Session{}, "what comes with ErrNoSession")
+}
+
+func sessionsBoundary(w *world[enroll.SessionStore]) {
+	w.ok(w.store.PutSession(w.Context(), session("a"), [32]byte{}), "PutSession")
+	_, err := w.store.Session(w.Context(), id("a"), start.Add(time.Hour-time.Microsecond))
+	w.ok(err, "a session in its last microsecond")
+	_, err = w.store.Session(w.Context(), id("a"), start.Add(time.Hour))
+	w.is(err, enroll.ErrNoSession, "a session at the time when it expires")
 }
 
 func sessionsReplaced(w *world[enroll.SessionStore]) {
@@ -117,6 +126,8 @@ func sessionsCancelled(w *world[enroll.SessionStore]) {
 	w.ok(err, "the session that a failed call was to end")
 	_, err = w.store.Session(w.Context(), id("b"), start)
 	w.is(err, enroll.ErrNoSession, "the session that a failed call was to record")
+	_, err = w.store.Session(w.gone(), id("a"), start)
+	w.truth(err != nil, "Session succeeds when its context is over")
 }
 
 func sessionsReopen(w *world[enroll.SessionStore]) {

@@ -13,8 +13,11 @@ func stateClauses() []clause[sso.StateStore] {
 			is replayed must not sign in a second time.`, check: statesOnce},
 		{name: "unknown and expired are refused", rule: `ConsumeState of an attempt that was not opened, or has expired, is
 			ErrStateUsed.`, check: statesExpired},
+		{name: "an attempt is over at its time", rule: atItsTime, check: statesBoundary},
 		{name: "opening repeats", rule: `OpenState of an open attempt again changes nothing that matters: it is still
 			finished once.`, check: statesRepeat},
+		{name: "a late opening reopens nothing", rule: `OpenState of an attempt that was finished leaves it so, without an
+			error: or a repeat that comes late would let a used callback in once more.`, check: statesLate},
 		{name: "attempts do not touch each other", rule: `An attempt is named by all 32 bytes of its key.`, check: statesApart},
 		{name: "concurrent callbacks finish one", rule: `Exactly one of any number of concurrent ConsumeState calls returns
 			nil, on any node.`, check: statesRace},
@@ -39,6 +42,23 @@ func statesExpired(w *world[sso.StateStore]) {
 	w.is(w.store.ConsumeState(w.Context(), id("a"), start.Add(10*time.Minute+time.Second)), sso.ErrStateUsed, "an expired attempt")
 	w.ok(w.store.OpenState(w.Context(), id("b"), start.Add(10*time.Minute).In(time.FixedZone("", -7*3600))), "OpenState")
 	w.ok(w.store.ConsumeState(w.Context(), id("b"), start.Add(10*time.Minute-time.Second)), "an attempt in its last second, in another zone")
+}
+
+func statesBoundary(w *world[sso.StateStore]) {
+	for _, name := range []string{"a", "b"} {
+		w.ok(w.store.OpenState(w.Context(), id(name), start.Add(time.Minute)), "OpenState")
+	}
+	w.ok(w.store.ConsumeState(w.Context(), id("a"), start.Add(time.Minute-time.Microsecond)), "an attempt in its last microsecond")
+	w.is(w.store.ConsumeState(w.Context(), id("b"), start.Add(time.Minute)), sso.ErrStateUsed, "an attempt at the time when it expires")
+}
+
+func statesLate(w *world[sso.StateStore]) {
+	w.ok(w.store.OpenState(w.Context(), id("a"), start.Add(time.Minute)), "OpenState")
+	w.ok(w.store.ConsumeState(w.Context(), id("a"), start), "ConsumeState")
+	for _, expires := range []time.Time{start.Add(time.Minute), start.Add(time.Hour)} {
+		w.ok(w.store.OpenState(w.Context(), id("a"), expires), "OpenState of a finished attempt")
+		w.is(w.store.ConsumeState(w.Context(), id("a"), start), sso.ErrStateUsed, "ConsumeState after a late OpenState")
+	}
 }
 
 func statesRepeat(w *world[sso.StateStore]) {

@@ -32,6 +32,7 @@ func ticketClauses() []clause[Devices] {
 		{name: "challenge is looked up", rule: `Challenge returns nil for a challenge that is open and was never redeemed,
 			the certificate for the key that has redeemed it, and ErrChallenge otherwise.`, check: challengeLookup},
 		{name: "challenge expires", rule: `A challenge is good for Clocks.Window+Clocks.Grace from its own download.`, check: challengeExpires},
+		{name: "a challenge is over at its time", rule: atItsTime, check: challengeBoundary},
 		{name: "a challenge belongs to its first key", rule: `Once redeemed, a challenge is ErrChallenge for any other key,
 			and gives the first key the same certificate again.`, check: challengeFirstKey},
 		{name: "a later download voids the earlier", rule: `Identify voids the challenges of earlier downloads and the
@@ -59,6 +60,11 @@ func ticketIssued(w *world[Devices]) {
 	changed.Way, changed.Ownership, changed.Issued = mdm.WayAccount, enroll.OwnershipCompany, start.Add(time.Hour)
 	s.ok(s.s.IssueTicket(s.ctx, changed, [32]byte{}), "IssueTicket of an ID that exists")
 	s.equal(s.state(), before, "what is stored after a late repeat")
+
+	s.ok(s.s.IssueTicket(s.ctx, ticketOf("t4", "u1", "s4"), [32]byte{}), "IssueTicket in another session")
+	before = s.state()
+	s.ok(s.s.IssueTicket(s.ctx, ticketOf("t1", "u1", "s1"), id("s4")), "IssueTicket of an ID that exists, with a session before")
+	s.equal(s.state(), before, "what is stored after a late repeat that names a session before")
 
 	other := ticketOf("t3", "u3", "s3")
 	other.Way, other.Ownership = mdm.WayDevice, enroll.OwnershipCompany
@@ -317,6 +323,25 @@ func challengeExpires(w *world[Devices]) {
 	}
 	_, err = s.s.Identify(s.ctx, identifyOf("c2", "k", second.Add(good-time.Second)))
 	s.ok(err, "Identify in the last second")
+}
+
+func challengeBoundary(w *world[Devices]) {
+	s := tell(w)
+	s.ok(s.s.IssueTicket(s.ctx, ticketOf("t1", "u1", "s1"), [32]byte{}), "IssueTicket")
+	_, err := s.s.Download(s.ctx, downloadOf("t1", "c", start))
+	s.ok(err, "Download")
+	end := start.Add(clocks.Window + clocks.Grace)
+	_, err = s.s.Challenge(s.ctx, id("c"), id("k"), end)
+	s.is(err, enroll.ErrChallenge, "Challenge at the time when it expires")
+	s.refused(enroll.ErrChallenge, "Identify at the time when it expires", func() error {
+		_, err := s.s.Identify(s.ctx, identifyOf("c", "k", end))
+		return err
+	})
+	last := end.Add(-time.Microsecond)
+	_, err = s.s.Challenge(s.ctx, id("c"), id("k"), last)
+	s.ok(err, "Challenge in its last microsecond")
+	_, err = s.s.Identify(s.ctx, identifyOf("c", "k", last))
+	s.ok(err, "Identify in its last microsecond")
 }
 
 func challengeFirstKey(w *world[Devices]) {

@@ -49,6 +49,8 @@ func userClauses() []clause[jit.Store] {
 const (
 	timesRule = `Times come back in UTC, without the monotonic clock, to the microsecond at least: they are compared and
 		printed by other nodes.`
+	atItsTime = `What is good until a time is over at that time, to the microsecond: nodes must not differ in what they
+		take.`
 	textRule = `Text comes back byte for byte, up to the sizes that callers send, and names that differ in case, in a
 		trailing space or in Unicode normalization are different names.`
 )
@@ -246,6 +248,18 @@ func usersText(w *world[jit.Store]) {
 	w.ok(err, "User")
 	w.truth(u.Issuer == p.Issuer && u.Subject == p.Subject && u.DisplayName == p.DisplayName &&
 		u.ManagedAppleAccount == p.ManagedAppleAccount && slices.Equal(u.Groups, p.Groups), "a record at the limits came back changed")
+	for what, change := range map[string]func(*jit.Profile){
+		"subject": func(p *jit.Profile) { p.Subject = p.Subject[:254] + "y" },
+		"issuer":  func(p *jit.Profile) { p.Issuer = p.Issuer[:510] + "ü" },
+		"ID":      func(p *jit.Profile) { p.Subject = "another" },
+	} {
+		other := p
+		other.ID = p.ID[:36-len(what)] + what
+		change(&other)
+		_, created, err := w.store.Provision(w.Context(), other)
+		w.ok(err, "Provision at the limits")
+		w.truth(created, "a person whose %s differs in its last character was taken for another", what)
+	}
 }
 
 func usersRace(w *world[jit.Store]) {
@@ -284,6 +298,8 @@ func usersCancelled(w *world[jit.Store]) {
 	u, err := w.store.User(w.Context(), "user-1")
 	w.ok(err, "User")
 	w.truth(u.DisplayName == "Alice Example" && !u.Suspended, "a call whose context was over changed the record")
+	_, err = w.store.User(gone, "user-1")
+	w.truth(err != nil, "User succeeds when its context is over")
 }
 
 func usersReopen(w *world[jit.Store]) {

@@ -67,7 +67,6 @@ func valuesAliasing(w *world[Devices]) {
 	second := commandOf(p.id, "c2", start)
 	s.ok(s.s.Enqueue(s.ctx, second), "Enqueue")
 	scribble(second.Payload)
-	result := []byte("result")
 	for _, uuid := range []string{"c1", "c2"} {
 		for range 2 {
 			out, err := p.exchange(mdm.ExchangeStep{Idle: true, At: start})
@@ -76,11 +75,13 @@ func valuesAliasing(w *world[Devices]) {
 			scribble(out.Next.Payload)
 			out.Next.Status = mdm.CommandError
 		}
+		result := []byte("result")
 		out, err := p.exchange(mdm.ExchangeStep{CommandUUID: uuid, Status: mdm.CommandAcknowledged, Result: result, At: start})
 		s.ok(err, "Exchange")
 		s.equal([]string{string(out.Reported.Payload), string(out.Reported.Result)}, []string{"payload of " + uuid, "result"}, "payload and result")
 		scribble(out.Reported.Result)
 		s.equal(string(result), "result", "what the caller passed")
+		scribble(result)
 		for range 2 {
 			c := p.command(uuid)
 			s.equal(string(c.Result), "result", "the result, after the caller changed its bytes")
@@ -127,9 +128,10 @@ func valuesTimes(w *world[Devices]) {
 
 func valuesText(w *world[Devices]) {
 	s := tell(w)
+	users := oddTexts(36)
 	for i, text := range oddTexts(64) {
 		name := names("p", 100)[i]
-		ticket := ticketOf("t"+name, text, name)
+		ticket := ticketOf("t"+name, users[i], name)
 		ticket.Ref = text
 		s.ok(s.s.IssueTicket(s.ctx, ticket, [32]byte{}), "IssueTicket")
 		p := s.downloaded(name, ticket.ID, "c"+name, start)
@@ -137,7 +139,7 @@ func valuesText(w *world[Devices]) {
 		a.OSVersion, a.BuildVersion, a.Product, a.Topic = text, text, text, text
 		e, err := s.s.Authenticate(s.ctx, a)
 		s.ok(err, "Authenticate")
-		s.equal([]string{e.UserID, e.OSVersion, e.BuildVersion, e.Product, e.Topic}, []string{text, text, text, text, text}, "texts of the enrollment")
+		s.equal([]string{e.UserID, e.OSVersion, e.BuildVersion, e.Product, e.Topic}, []string{users[i], text, text, text, text}, "texts of the enrollment")
 		update := tokenOf(p.certificate, p.id, start)
 		update.PushMagic, update.Topic, update.Token = "magic "+text, text, append([]byte{0, 0xff, '\''}, text...)
 		update.Plan = []mdm.Command{{UUID: "uuid " + text, EnrollmentID: p.id, RequestType: text, Payload: []byte("\x00\xff" + text), Queued: start}}
@@ -154,7 +156,7 @@ func valuesText(w *world[Devices]) {
 		s.truth(out.Reported != nil, "a report for the CommandUUID %q was for no command", "uuid "+text)
 		s.equal(string(out.Reported.Result), "\xfe\x00"+text, "the result")
 		got := s.theTicket(ticket.ID)
-		s.equal([]string{got.Ref, got.UserID}, []string{text, text}, "the ticket's texts")
+		s.equal([]string{got.Ref, got.UserID}, []string{text, users[i]}, "the ticket's texts")
 	}
 }
 
@@ -269,6 +271,26 @@ func valuesCancelled(w *world[Devices]) {
 	steps["SuspendUser"] = func() error { return s.s.SuspendUser(gone.ctx, "u1", true) }
 	steps["ClaimPushes"] = func() error {
 		_, err := s.s.ClaimPushes(gone.ctx, start, time.Minute, 10)
+		return err
+	}
+	steps["Ticket"] = func() error {
+		_, err := s.s.Ticket(gone.ctx, p.ticket)
+		return err
+	}
+	steps["Challenge"] = func() error {
+		_, err := s.s.Challenge(gone.ctx, id("c-open"), id("k9"), start)
+		return err
+	}
+	steps["Devices"] = func() error {
+		_, err := s.s.Devices(gone.ctx, "u1")
+		return err
+	}
+	steps["Enrollment"] = func() error {
+		_, err := s.s.Enrollment(gone.ctx, p.id)
+		return err
+	}
+	steps["State"] = func() error {
+		_, err := s.s.State(gone.ctx)
 		return err
 	}
 	for name, step := range steps {
