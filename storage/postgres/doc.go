@@ -13,13 +13,14 @@
 // command that is sealed with a key which this node was not given. Otherwise an
 // Idle with nothing to do writes nothing, and takes no transaction number.
 //
-// Fan-out is one statement however many enrollments there are. When one of its
-// CommandUUIDs exists already or comes twice, the server logs a duplicate, and a
-// second statement adds the others. It requests a push for each in a row for every
-// hundred; who claims, settles or exports counts these first, in transactions of
-// bounded size, so that a fan-out does not wait for those who wake devices, nor they
-// for it. What it waits for, and what waits for it, is the end of one of its
-// enrollments, or that its EnrollmentID moves to another certificate.
+// Fan-out is one statement however many enrollments there are, or, of more than
+// 64 MiB, one for every 64. When one of its CommandUUIDs exists already or comes
+// twice, the server logs a duplicate, and a second statement adds the others. It
+// requests a push for each in a row for every hundred; who claims, settles, exports
+// or prunes counts these first, in transactions of bounded size, so that a fan-out
+// does not wait for those who wake devices, nor they for it. What it waits for, and
+// what waits for it, is the end of one of its enrollments, or that its EnrollmentID
+// moves to another certificate.
 //
 // Who is to be woken is claimed in a transaction; that nobody is, is one statement.
 //
@@ -73,16 +74,16 @@
 //   - READ COMMITTED, and for State REPEATABLE READ, READ ONLY
 //   - for the migrations pg_tables, current_schema(), timestamp, now() and intervals
 //
-// It uses no extension, no function or trigger of its own, no advisory lock, no
-// LISTEN and no temporary table. SHOW tells it server_encoding, fsync and
-// synchronous_commit; what a database does not know of these is not looked at. It
-// would like plan_cache_mode = force_generic_plan and enable_seqscan = off, and does
-// without. A pooler that gives each transaction another connection has to support
-// prepared statements.
+// It was tried on PostgreSQL only. It uses no extension, no function or trigger of
+// its own, no advisory lock, no LISTEN and no temporary table. SHOW tells it
+// server_encoding, fsync and synchronous_commit; what a database does not know of
+// these is not looked at. It would like plan_cache_mode = force_generic_plan and
+// enable_seqscan = off, and does without. A pooler that gives each transaction
+// another connection has to support prepared statements.
 //
 // The role needs a schema in which it may create tables: the first of search_path.
-// The database's encoding has to be UTF-8. Text with a NUL is refused by
-// PostgreSQL.
+// The database's encoding has to be UTF-8. Text that is not UTF-8, or has a NUL, is
+// refused by PostgreSQL.
 //
 // # Durability and secrets
 //

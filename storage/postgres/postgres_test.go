@@ -115,5 +115,6 @@ func TestConformance(t *testing.T) {
 	needServer(t)
 	heard := &listener{statements: map[string]bool{}}
 	storagetest.Run(t, suite(heard.trace))
+	t.Run("databases that speak the protocol know the statements", func(t *testing.T) { checkDialect(t, heard.list()) })
 	t.Run("no statement scans", func(t *testing.T) { checkPlans(t, append(heard.list(), postgres.Troubled()...)) })
 }
