@@ -18,7 +18,10 @@
 // changed, but where a method says otherwise.
 //
 // Durable: when a method returns nil, what it did is on the disk, and visible to
-// every node. Devices and people are answered after that.
+// every node. Devices and people are answered after that. A store that ends with
+// its process, as storage/memory does, is volatile: it keeps all of this page but
+// for durability and what a killed process leaves. Its suite says so, and
+// storagetest lists the clauses that are not promised by name.
 //
 // Repeatable: a caller whose answer was lost does the step again. What was done
 // then is not done twice, and the answer is the same as far as it can be.
@@ -33,10 +36,31 @@
 // Values belong to the caller: what was passed may be changed afterwards, and
 // what was returned too. Times are UTC, to the microsecond. Text and bytes come
 // back as they were, and names are compared byte by byte. Empty and nil are the
-// same.
+// same. Text is UTF-8 without NUL: a store may refuse any other with any error,
+// and then nothing of the step has happened.
 //
 // The clock comes with the step. A period that is good until a time is over at
-// that time.
+// that time. The time of a step is never the zero time: the caller sees to that,
+// and nothing is promised for it.
+//
+// # Sizes
+//
+// A store takes at least these; nothing is promised for what is larger. What a
+// person or a device sends is within them. What an integrator writes, such as a
+// payload or a redirect URI, is for the integrator to keep there.
+//
+//	user ID, ticket ID               36 bytes each
+//	issuer, subject                  512 and 255 bytes
+//	name, Managed Apple Account      256 characters each
+//	groups                           1000 of 256 characters
+//	EnrollmentID or UDID             64 bytes
+//	topic, versions, product, Ref    64 bytes each
+//	client ID, redirect URI          128 bytes each
+//	certificate                      4 KiB
+//	push token, PushMagic            100 and 256 bytes
+//	CommandUUID, RequestType         128 and 64 bytes
+//	payload of a command, result     1 MiB each
+//	commands of one Enqueue          10000
 //
 // # Errors
 //
@@ -55,7 +79,8 @@
 //
 // An attempt is finished once, by exactly one of concurrent calls, until it
 // expires. A session that is put replaces the one of its ID, and ends the one
-// before the sign-in in the same step.
+// before the sign-in in the same step. An attempt that is opened again, open or
+// finished, is as it was.
 //
 // # Tickets, challenges, identities
 //
@@ -76,6 +101,9 @@
 // Ended of a ticket is when it was superseded, or when the enrollment that spent
 // it ended or moved to another ticket.
 //
+// The ticket, the code and the tokens of a Grant, RedeemCode or Refresh are new:
+// one that is there already is an error, and nothing changes.
+//
 // # Enrollments
 //
 // A certificate is bound to one EnrollmentID, and an EnrollmentID to one
@@ -86,8 +114,8 @@
 // queue stays. Which of two tickets is newer is the order in which they were
 // issued, whatever the clocks said.
 //
-// The first TokenUpdate enrolls, spends the ticket, queues the plan and asks for
-// a push in one step. An enrollment ends once, by CheckOut or Unenroll: open
+// The first TokenUpdate enrolls, spends the ticket, queues the plan, each command
+// with its own Queued, and asks for a push in one step. An enrollment ends once, by CheckOut or Unenroll: open
 // commands are cancelled, the token and what pushes were asked for are forgotten.
 // One that was replaced by a newer attempt stays replaced, with the time of that
 // as Ended; Unenroll leaves it alone.
@@ -102,14 +130,15 @@
 //
 // An exchange costs the same however long queue and history are, and an Idle
 // with nothing to do writes nothing but, on the first contact of a day (UTC),
-// Contact.
+// Contact. A TokenUpdate is a contact too.
 //
 // # Pushes
 //
-// The requests of a device are numbered upwards. Enqueue makes one for each new
-// command, with its Queued as the time when it is due, and none for a CommandUUID
-// that exists; so do the first TokenUpdate, and an exchange that leaves a command
-// answered NotNow. The earliest time counts. A claim puts the device off until
+// The requests of a device are numbered upwards. An Enqueue that adds commands to
+// an enrollment makes at least one, due at the earliest Queued of them; how many
+// is up to the store. A CommandUUID that exists asks for nothing. The first
+// TokenUpdate makes one, due at its time, and so does an exchange that leaves a
+// command answered NotNow, due after NotNowRetry. The earliest time counts. A claim puts the device off until
 // the end of its lease, a result with Retry until then; a request made meanwhile
 // does not make it due earlier. When a claim is settled, a request made since is
 // due at once. A result that comes twice, or for an attempt that another one has
@@ -133,7 +162,25 @@
 // # State
 //
 // State lists what there is in the order in which it came, pushes by the time of
-// the attempt. It shows no token, no magic, no digest of a secret but those that
+// the attempt: the last one of each device by that time, whichever result came
+// last. It shows no token, no magic, no digest of a secret but those that
 // name things, and no payload of a command, which may hold an organization's
 // secrets.
+//
+// # Secrets
+//
+// What the server has to read again is sealed, by an adapter that is given keys:
+// push tokens, PushMagics and the payloads of commands, in which a policy may put
+// a vendor's secrets. The adapters in SQL of this module seal with AES-256-GCM,
+// bound to the row and column; one that does not seal keeps them as secret as its
+// database. What is only compared comes as a SHA-256 and never otherwise: access
+// and refresh tokens, codes, challenges, sign-in attempts, sessions, and the
+// public keys that redeem challenges. Neither sealed nor a digest is what is known of people
+// and devices: names, groups and accounts, tickets, certificates, what devices
+// answered.
+//
+// No private key ever comes to a store. Of an identity it keeps the certificate
+// and its digest; the device made the key and has it. The keys of the CA, of what
+// signs profiles and of APNs are the integrator's, apart from any store; only a
+// payload may hold one that a policy was given.
 package storage
