@@ -455,6 +455,16 @@ var brokenDevices = map[string]func() hooks{
 			return m.Authenticate(ctx, a)
 		}}
 	},
+	"text that is refused leaves nothing": func() hooks {
+		return hooks{enqueue: func(ctx context.Context, m *memory.Store, commands []mdm.Command) error {
+			for i, c := range commands {
+				if strings.Contains(c.UUID, "\x00") {
+					return errors.Join(m.Enqueue(ctx, commands[:i]...), errors.New("a NUL"))
+				}
+			}
+			return m.Enqueue(ctx, commands...)
+		}}
+	},
 	"names differ by bytes": func() hooks {
 		return hooks{enrollment: func(ctx context.Context, m *memory.Store, id string) (mdm.Enrollment, error) {
 			state, err := m.State(ctx)

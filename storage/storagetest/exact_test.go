@@ -47,6 +47,11 @@ func TestSuiteBitesInOneClause(t *testing.T) {
 		{"devices/first TokenUpdate enrolls", "the plan is queued at the step's time", queuesNow},
 		{"devices/the last attempt is kept", "a late result replaces a later one", lastCounts},
 		{"devices/values are the caller's", "the caller's result is kept", keepsResult},
+		{"devices/sizes at the limits", "a call is cut", func() hooks {
+			return hooks{enqueue: func(ctx context.Context, m *memory.Store, commands []mdm.Command) error {
+				return m.Enqueue(ctx, commands[:min(len(commands), 9999)]...)
+			}}
+		}},
 		{"accounts/codes, tokens and tickets are new", "RedeemCode", func() hooks {
 			return hooks{redeemCode: func(ctx context.Context, m *memory.Store, s enroll.CodeStep) error {
 				return ifNamed(m.RedeemCode(ctx, s))
@@ -66,6 +71,7 @@ func TestSuiteBitesInOneClause(t *testing.T) {
 		for name, wrong := range all {
 			if strings.HasSuffix(name, "is over at its time") || slices.Contains([]string{
 				"a late opening reopens nothing", "an empty name is of no kind", "TokenUpdate is a contact", "codes, tokens and tickets are new",
+				"text that is refused leaves nothing",
 			}, name) {
 				list = append(list, broken{part + "/" + name, "as in TestSuiteBites", wrong})
 			}

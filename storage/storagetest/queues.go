@@ -136,6 +136,10 @@ func queueFormatError(w *world[Devices]) {
 	p.report("c3", mdm.CommandAcknowledged, start)
 	reported, _ = p.report("", mdm.CommandFormatError, start)
 	s.equal(reported, "", "what was reported when the last command was answered")
+	s.equal(p.idle(start), "c1", "the next command at Idle")
+	p.report("c1", mdm.CommandNotNow, start)
+	reported, next = p.report("", mdm.CommandFormatError, start)
+	s.equal([]string{reported, next}, []string{"", ""}, "what was reported when the last command was answered NotNow, and the next command")
 	s.equal(p.command("c1").Status, mdm.CommandNotNow, "status of a command that was answered NotNow")
 }
 

@@ -26,8 +26,8 @@ func ticketClauses() []clause[Devices] {
 		{name: "a ticket waits as long as it may", rule: `Download is ErrTicketExpired when the ticket was never downloaded
 			and is older than Clocks.Wait, or is older than MaxAge. The clocks come with the step.`, check: downloadExpires},
 		{name: "downloads are bounded", rule: `Download number MaxDownloads+1 is ErrTicketExhausted.`, check: downloadExhausted},
-		{name: "why a download is refused", rule: `Superseded goes before spent, and both before expired and exhausted: the
-			portal tells the person which it is.`, check: downloadPrecedence},
+		{name: "why a download is refused", rule: `Superseded goes before spent, spent before expired, expired before
+			exhausted: the portal tells the person which it is.`, check: downloadPrecedence},
 		{name: "a challenge is one ticket's", rule: `A challenge that another ticket has is refused, and nothing changes.`, check: downloadChallengeTaken},
 		{name: "challenge is looked up", rule: `Challenge returns nil for a challenge that is open and was never redeemed,
 			the certificate for the key that has redeemed it, and ErrChallenge otherwise.`, check: challengeLookup},
@@ -254,6 +254,10 @@ func downloadPrecedence(w *world[Devices]) {
 	s.ok(s.s.IssueTicket(s.ctx, ticketOf("t1", "u1", "s1"), [32]byte{}), "IssueTicket")
 	_, err := s.s.Download(s.ctx, downloadOf("t1", "c1", start))
 	s.ok(err, "Download")
+	s.refused(enroll.ErrTicketExpired, "a ticket that is too old and exhausted", func() error {
+		_, err := s.s.Download(s.ctx, tooLate("t1"))
+		return err
+	})
 	s.ok(s.s.IssueTicket(s.ctx, ticketOf("t2", "u1", "s1"), [32]byte{}), "IssueTicket")
 	s.refused(enroll.ErrTicketSuperseded, "a superseded ticket that is too old and exhausted", func() error {
 		_, err := s.s.Download(s.ctx, tooLate("t1"))

@@ -240,10 +240,10 @@ func usersText(w *world[jit.Store]) {
 	p.DisplayName, p.ManagedAppleAccount = strings.Repeat("😀", 256), strings.Repeat("字", 255)+"@"
 	p.Groups = nil
 	for i := range 1000 {
-		p.Groups = append(p.Groups, strings.Repeat("ü", 250)+string(rune('一'+i)))
+		p.Groups = append(p.Groups, strings.Repeat("ü", 255)+string(rune('一'+i)))
 	}
 	_, _, err := w.store.Provision(w.Context(), p)
-	w.ok(err, "Provision at the limits: an ID of 36 bytes, an issuer of 512, a subject of 255, texts of 256 characters, 1000 groups")
+	w.ok(err, "Provision at the limits: an ID of 36 bytes, an issuer of 512, a subject of 255, texts of 256 characters, 1000 groups of 256")
 	u, err := w.store.User(w.Context(), p.ID)
 	w.ok(err, "User")
 	w.truth(u.Issuer == p.Issuer && u.Subject == p.Subject && u.DisplayName == p.DisplayName &&

@@ -17,10 +17,12 @@ func valueClauses() []clause[Devices] {
 			returned too; neither changes what is stored.`, check: valuesAliasing},
 		{name: "times are UTC", rule: timesRule, check: valuesTimes},
 		{name: "text survives", rule: textRule, check: valuesText},
+		{name: "text that is refused leaves nothing", rule: `Text that is not UTF-8, or has a NUL, may be refused with any error;
+			nothing of the step has happened then, and the store works on.`, check: valuesRefusedText},
 		{name: "names differ by bytes", rule: `EnrollmentIDs, user IDs and CommandUUIDs that differ in case only, or in a
 			trailing space, are different: or a device could be taken for another.`, check: valuesNames},
 		{name: "sizes at the limits", rule: `What callers may send fits: commands and results of a MiB, tokens of 100 bytes,
-			a PushMagic of 256, a CommandUUID of 128, an EnrollmentID of 64, certificates of 4 KiB.`, check: valuesSizes},
+			a PushMagic of 256, a CommandUUID of 128, an EnrollmentID of 64, certificates of 4 KiB, 10000 commands at once.`, check: valuesSizes},
 		{name: "State is in the order of arrival", rule: `State lists tickets, enrollments and commands in the order in which
 			they came.`, check: valuesOrder},
 		{name: "cancelled call changes nothing", rule: `A call whose context is over returns an error and changes nothing.`, check: valuesCancelled},
@@ -160,6 +162,33 @@ func valuesText(w *world[Devices]) {
 	}
 }
 
+func valuesRefusedText(w *world[Devices]) {
+	s := tell(w)
+	p, fresh := s.enrolled("p", "u1", start), s.identified("fresh", "u1", start)
+	for what, text := range map[string]string{"a NUL": "a\x00b", "bytes that are not UTF-8": "a\xff\xfeb"} {
+		ticket := ticketOf("t "+what, "u1", "session of fresh")
+		ticket.Ref = text
+		authenticate := authenticateOf(fresh.certificate, fresh.id, start)
+		authenticate.Product = text
+		for name, step := range map[string]func() error{
+			"Enqueue": func() error {
+				return s.s.Enqueue(s.ctx, commandOf(p.id, "before "+what, start), commandOf(p.id, text, start))
+			},
+			"Authenticate": func() error {
+				_, err := s.s.Authenticate(s.ctx, authenticate)
+				return err
+			},
+			"IssueTicket": func() error { return s.s.IssueTicket(s.ctx, ticket, [32]byte{}) },
+		} {
+			before := s.state()
+			if step() != nil {
+				s.equal(s.state(), before, "what is stored after "+name+" with "+what+", which was refused")
+			}
+		}
+		p.enqueue(start, "after "+what)
+	}
+}
+
 func valuesNames(w *world[Devices]) {
 	s := tell(w)
 	a := s.enrolled("name", "user", start)
@@ -223,6 +252,15 @@ func valuesSizes(w *world[Devices]) {
 	s.ok(err, "Exchange")
 	s.truth(bytes.Equal(out.Reported.Result, result), "a result of a MiB came back changed")
 	s.truth(bytes.Equal(p.command(c.UUID).Result, result), "a result of a MiB is not in State")
+	many := names("many", 10000)
+	p.enqueue(start, many...)
+	queued := 0
+	for _, c := range s.state().Commands {
+		if queued < len(many) && c.UUID == many[queued] {
+			queued++
+		}
+	}
+	s.equal(queued, len(many), "how many commands of one Enqueue are there, in their order")
 }
 
 func valuesOrder(w *world[Devices]) {
