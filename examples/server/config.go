@@ -32,7 +32,7 @@ type config struct {
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `json:"log_level"`
 	// CookieKeys are files of 32 random bytes, the newest first.
-	CookieKeys []string `json:"cookie_keys"`
+	CookieKeys []string `json:"cookie_keys,omitzero"`
 	// Policies is a directory of profiles: *.mobileconfig in it are for
 	// everybody, those in a directory below it for the group of that name.
 	Policies string `json:"policies"`
@@ -57,7 +57,7 @@ type databaseConfig struct {
 	Connections int    `json:"connections"`
 	// Keys are files of 32 random bytes that seal secrets: the first seals, all
 	// open.
-	Keys []string `json:"keys"`
+	Keys []string `json:"keys,omitzero"`
 }
 
 // pairConfig names a certificate, with its chain below it, and its key: PEM.
@@ -69,7 +69,7 @@ type pairConfig struct {
 // proxyConfig is for plain HTTP behind a proxy that ends TLS.
 type proxyConfig struct {
 	// Trusted are the networks of proxies; others are not answered.
-	Trusted []string `json:"trusted"`
+	Trusted []string `json:"trusted,omitzero"`
 	// ClientCertificateHeader is where the proxy passes a device's certificate
 	// on. Empty: devices sign their messages, and nothing else proves them.
 	ClientCertificateHeader string `json:"client_certificate_header"`
@@ -83,10 +83,10 @@ type signInConfig struct {
 	ClientID         string   `json:"client_id"`
 	ClientSecret     string   `json:"client_secret"`
 	ClientSecretFile string   `json:"client_secret_file"`
-	Tenants          []string `json:"tenants"`
-	Domains          []string `json:"domains"`
+	Tenants          []string `json:"tenants,omitzero"`
+	Domains          []string `json:"domains,omitzero"`
 	RequireMFA       bool     `json:"require_mfa"`
-	RequiredGroups   []string `json:"required_groups"`
+	RequiredGroups   []string `json:"required_groups,omitzero"`
 	GroupsClaim      string   `json:"groups_claim"`
 	// Roots replaces the system's, for a provider of the company's own.
 	Roots string `json:"roots"`
@@ -116,7 +116,7 @@ type pushConfig struct {
 // accountConfig is account-driven enrollment, for the mail domains of the
 // company.
 type accountConfig struct {
-	Domains []string `json:"domains"`
+	Domains []string `json:"domains,omitzero"`
 	// DeviceCA is Apple's device CA, PEM.
 	DeviceCA string `json:"device_ca"`
 	// Method is apple-as-web or apple-oauth2.
@@ -125,9 +125,9 @@ type accountConfig struct {
 
 // deviceConfig offers Device Enrollment to people of Groups.
 type deviceConfig struct {
-	Groups []string `json:"groups"`
+	Groups []string `json:"groups,omitzero"`
 	// Families are sent there by service discovery: iPhone, iPad.
-	Families []string `json:"families"`
+	Families []string `json:"families,omitzero"`
 }
 
 // retentionConfig is for how long the database remembers what is over.
@@ -164,8 +164,11 @@ func (d duration) MarshalText() ([]byte, error) {
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return err
+	}
 	*d = duration(v)
-	return err
+	return nil
 }
 
 func defaults() config {
@@ -253,7 +256,7 @@ func (c *config) judgeTLS(f *faults) {
 	switch {
 	case own && len(c.Proxy.Trusted) > 0:
 		f.add("proxy.trusted", errBothTLS)
-	case !own && len(c.Proxy.Trusted) == 0:
+	case !own && len(c.Proxy.Trusted) == 0 && !f.unknown("proxy.trusted"):
 		f.add("tls", errNoTLS)
 	case own && (c.TLS.Certificate == "" || c.TLS.Key == ""):
 		f.add("tls", errHalfPair)

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +27,7 @@ func company(t *testing.T) config {
 
 // mistakes are the lines that newNode returns for settings.
 func mistakes(c config) []string {
-	_, err := newNode(c, slog.New(slog.DiscardHandler))
+	_, err := newNode(c, &faults{}, slog.New(slog.DiscardHandler))
 	if err == nil {
 		return nil
 	}
@@ -123,29 +125,106 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// readText is what is wrong in a file f.
+func readText(c *config, text string) (lines []string) {
+	var f faults
+	c.read("f", []byte(text), &f)
+	for _, err := range f.list {
+		lines = append(lines, err.Error())
+	}
+	return lines
+}
+
 func TestReadFile(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
 		want []string
 	}{
-		"nothing":      {`{}`, nil},
-		"no JSON":      {`base_url = "x"`, []string{"f: it is no JSON object"}},
-		"null":         {`null`, []string{"f: it is no JSON object"}},
-		"another type": {`{"base_url": 7, "stop": {"delay": "soon"}, "tls": "x"}`, []string{"f: base_url:", "f: stop.delay:", "f: tls is no JSON object"}},
-		"unknown":      {`{"base": "x", "database": {"url": "y", "dsn": "z"}}`, []string{"f: base is no setting", "f: database.url is no setting"}},
-		"good":         {`{"database": {"dsn": "z", "keys": ["a", "b"]}, "push": {"certificate": "c", "lease": "3s"}}`, nil},
+		"nothing": {`{}`, nil},
+		"space":   {"\n { \n } \n", nil},
+		"no JSON": {`base_url = "x"`, []string{"f:1: it is no JSON object"}},
+		"empty":   {``, []string{"f:1: it is no JSON object"}},
+		"null":    {`null`, []string{"f:1: it is no JSON object"}},
+		"another type": {`{"base_url": 7, "stop": {"delay": "soon", "limit": 20}, "tls": "x", "cookie_keys": ["a", 5], "sign_in": {"require_mfa": "x"}, "devices": {"limit": 0.5}}`, []string{
+			"f:1: base_url: is a number and not a string", `f:1: stop.delay: time: invalid duration "soon"`, `f:1: stop.limit: is a number and not a time such as "20s"`,
+			"f:1: tls: is no JSON object", "f:1: cookie_keys: is a number and not a list of strings", "f:1: sign_in.require_mfa: is a string and not true or false",
+			"f:1: devices.limit: is a number 0.5 and not a whole number",
+		}},
+		"unknown":    {"{\n\"base\": \"x\",\n\n\"database\": {\"url\": \"y\", \"dsn\": \"z\"}, \"BASE_URL\": 1}", []string{"f:2: base: is no setting", "f:4: database.url: is no setting", "f:4: BASE_URL: is no setting"}},
+		"a bad name": {`{"a\nb\"": 1}`, []string{`f:1: a\nb\": is no setting`}},
+		"null in it": {`{"listen": null, "database": null, "stop": {"delay": null}, "cookie_keys": ["a", null], "x": null}`, []string{
+			"f:1: listen: is null: leave it out", "f:1: database: is no JSON object", "f:1: stop.delay: is null", "f:1: cookie_keys: is null", "f:1: x: is no setting",
+		}},
+		"twice": {"{\"listen\": \":1\", \"stop\": {\"delay\": \"1s\",\n\"delay\": 5},\n\"listen\": \":1\", \"stop\": {\"delay\": \"2s\", \"limit\": 7}, \"x\": 1, \"x\": 2}", []string{
+			"f:2: stop.delay: is there twice", "f:3: listen: is there twice", "f:3: stop: is there twice", "f:3: stop.delay: is there twice", "f:3: stop.limit: is a number",
+			"f:3: x: is no setting", "f:3: x: is there twice",
+		}},
+		"more behind it":    {"{\"base_url\": 7}\ntrailing", []string{"f:1: base_url: is a number", "f:1: something is behind the JSON object"}},
+		"a comma too few":   {"{\"base_url\": 7,\n\"stop\": {\"delay\": 5 \"limit\": 7}}", []string{"f:1: base_url: is a number", "f:2: stop.delay: is a number", "f:2: it is no JSON object: invalid character"}},
+		"a comma too many":  {`{"listen": ":1",}`, []string{"f:1: it is no JSON object: invalid character"}},
+		"an end too early":  {`{"stop": {"delay": 5`, []string{"f:1: stop.delay: is a number", "f:1: it is no JSON object: unexpected EOF"}},
+		"an end in a value": {`{"stop": {"delay": "5`, []string{"f:1: it is no JSON object: unexpected EOF"}},
+		"another bracket":   {`{"stop": {"delay": 5]}`, []string{"f:1: stop.delay: is a number", "f:1: it is no JSON object"}},
+		"good":              {`{"database": {"dsn": "z", "keys": ["a", "b"]}, "push": {"certificate": "c", "lease": "3s"}}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := defaults()
-			err := s.read("f", []byte(c.text))
-			if c.want == nil {
-				require.NoError(t, err)
-				return
-			}
-			lines := strings.Split(err.Error(), "\n")
-			require.Len(t, lines, len(c.want), err)
+			lines := readText(&s, c.text)
+			require.Len(t, lines, len(c.want), strings.Join(lines, "\n"))
 			for i, line := range lines {
-				require.Contains(t, line, c.want[i])
+				require.True(t, strings.HasPrefix(line, c.want[i]), "%q and not %q", line, c.want[i])
+			}
+			if len(c.want) > 0 && name != "unknown" {
+				require.Equal(t, defaults().BaseURL, s.BaseURL, "what is refused changes nothing")
+				require.Equal(t, defaults().Stop.Limit, s.Stop.Limit)
+			}
+		})
+	}
+}
+
+// A mistake in what is read hides no other one, and is not taken for others.
+func TestMistakesOfBoth(t *testing.T) {
+	good := company(t)
+	file := filepath.Join(good.dir, "edited.json")
+	missing := func(settings ...string) (lines []string) {
+		for _, s := range settings {
+			lines = append(lines, s+": is missing")
+		}
+		return lines
+	}
+	all := missing("organization", "identifier", "database.dsn", "sign_in.client_id", "signing.certificate", "signing.key",
+		"devices.ca.certificate", "devices.ca.key", "devices.ra.certificate", "devices.ra.key", "push.certificate", "push.key", "cookie_keys", "database.keys", "tls")
+	issuer := "sign_in.issuer: the preset generic needs"
+	for name, c := range map[string]struct {
+		text    string
+		environ []string
+		want    []string
+	}{
+		"of the file": {`{"base_url": 7}`, nil, slices.Concat([]string{file + ":1: base_url: is a number"}, all, []string{issuer})},
+		"of the environment": {`{}`, []string{"ENROLLKIT_SERVER_STOP_LIMIT=7", "ENROLLKIT_SERVER_X=1", "ENROLLKIT_SERVER_STOP_DELAY=-1s"}, slices.Concat(
+			[]string{"ENROLLKIT_SERVER_STOP_LIMIT: time:", "ENROLLKIT_SERVER_X: is no setting"}, missing("base_url"), all[:len(all)-1],
+			[]string{"stop.delay: is negative"}, all[len(all)-1:], []string{issuer})},
+		"of the file, and not of the environment": {`{"base_url": 7, "listen": 8, "stop": {"delay": 9}}`, []string{"ENROLLKIT_SERVER_BASE_URL=https://mdm.example.com", "ENROLLKIT_SERVER_LISTEN=:1"}, slices.Concat(
+			[]string{file + ":1: base_url:", file + ":1: listen:", file + ":1: stop.delay:"}, all, []string{issuer})},
+		"twice, and bad": {`{"listen": "nowhere", "admin": "nowhere", "listen": ":1"}`, nil, slices.Concat(
+			[]string{file + ":1: listen: is there twice"}, missing("base_url"), all[:len(all)-1], []string{"admin:"}, all[len(all)-1:], []string{issuer})},
+		"groups": {`{"sign_in": 1, "tls": [], "signing": null, "devices": {"ca": "x", "ra": {"key": 1}}, "push": {}, "database": ""}`, nil, slices.Concat(
+			[]string{file + ":1: sign_in: is no", file + ":1: tls:", file + ":1: signing:", file + ":1: devices.ca:", file + ":1: devices.ra.key:", file + ":1: database:"},
+			missing("base_url", "organization", "identifier", "devices.ra.certificate", "push.certificate", "push.key", "cookie_keys"))},
+		"networks": {`{"proxy": {"trusted": "10.0.0.0/8"}}`, nil, slices.Concat([]string{file + ":1: proxy.trusted:"}, missing("base_url"), all[:len(all)-1], []string{issuer})},
+		// What would have come after the place is not known to be missing.
+		"syntax": {`{"organization": "", "stop": {"delay": "-1s"}, "sign_in" "x"}`, []string{"ENROLLKIT_SERVER_LOG_LEVEL=loud", "ENROLLKIT_SERVER_BASE_URL="}, []string{
+			file + ":1: it is no JSON", "base_url: is missing", "organization: is missing", "log_level:", "stop.delay: is negative"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, os.WriteFile(file, []byte(c.text), 0o600))
+			var out bytes.Buffer
+			require.Equal(t, 2, run(t.Context(), []string{"-config", file}, c.environ, &out, &out))
+			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+			require.Equal(t, fmt.Sprintf("server: %d mistakes:", len(lines)-1), lines[0], out.String())
+			require.Len(t, lines[1:], len(c.want), out.String())
+			for i, line := range lines[1:] {
+				require.True(t, strings.HasPrefix(line, "  "+c.want[i]), "%q and not %q of\n%s", line, c.want[i], out.String())
 			}
 		})
 	}
@@ -154,7 +233,9 @@ func TestReadFile(t *testing.T) {
 // The example has every setting, and none that is not one.
 func TestExampleFile(t *testing.T) {
 	var c config
-	require.NoError(t, c.readFile("server.example.json"))
+	var f faults
+	c.readFile("server.example.json", &f)
+	require.NoError(t, f.err())
 	written, err := json.Marshal(c)
 	require.NoError(t, err)
 	example, err := os.ReadFile("server.example.json")
@@ -180,11 +261,13 @@ func TestGuide(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	c := defaults()
 	c.BaseURL = "https://old.example.com"
-	require.NoError(t, c.readEnvironment([]string{
+	var f faults
+	c.readEnvironment([]string{
 		"PATH=/bin", "ENROLLKIT_SERVER_BASE_URL=https://mdm.example.com", "ENROLLKIT_SERVER_DATABASE_DSN=postgres:///a?b=c",
 		"ENROLLKIT_SERVER_DATABASE_KEYS=new.key, old.key", "ENROLLKIT_SERVER_SIGN_IN_REQUIRE_MFA=true", "ENROLLKIT_SERVER_STOP_LIMIT=7s",
 		"ENROLLKIT_SERVER_DEVICES_LIMIT=3", "ENROLLKIT_SERVER_PUSH_CERTIFICATE=p.pem", "ENROLLKIT_SERVER_RETENTION_KEEP=720h",
-	}))
+	}, &f)
+	require.NoError(t, f.err())
 	require.Equal(t, "https://mdm.example.com", c.BaseURL)
 	require.Equal(t, "postgres:///a?b=c", c.Database.DSN)
 	require.Equal(t, []string{"new.key", "old.key"}, c.Database.Keys)
@@ -195,18 +278,20 @@ func TestEnvironment(t *testing.T) {
 	require.EqualValues(t, storage.DefaultEvery, c.Retention.Every, "what nobody set")
 	require.Equal(t, "p.pem", c.Push.Certificate)
 
-	err := c.readEnvironment([]string{
+	before := c
+	c.readEnvironment([]string{
 		"ENROLLKIT_SERVER_DATABASE_URL=x", "ENROLLKIT_SERVER_DEVICES_LIMIT=many", "ENROLLKIT_SERVER_SIGN_IN_REQUIRE_MFA=perhaps", "ENROLLKIT_SERVER_STOP_LIMIT=7",
-	})
-	require.Len(t, strings.Split(err.Error(), "\n"), 4, err)
-	require.ErrorContains(t, err, "ENROLLKIT_SERVER_DATABASE_URL: is no setting")
+	}, &f)
+	require.Len(t, f.list, 4, f.err())
+	require.ErrorContains(t, f.err(), "ENROLLKIT_SERVER_DATABASE_URL: is no setting")
+	require.Equal(t, before, c, "what is refused changes nothing")
 }
 
 // What is written for further nodes says the same as what it was written from.
 func TestSettingsRoundTrip(t *testing.T) {
 	w := newTrial(t, "postgres:///enrollkit", trialBase, nil)
-	read, err := configure(flags{config: w.config}, nil)
-	require.NoError(t, err)
+	read, f := configure(flags{config: w.config}, nil)
+	require.NoError(t, f.err())
 	require.Equal(t, w.settings, read)
 	b, err := json.Marshal(read)
 	require.NoError(t, err)
@@ -240,7 +325,8 @@ func TestRun(t *testing.T) {
 		"both":             {[]string{"-dev", "d", "-config", "c"}, nil, 2, "-dev makes"},
 		"no file":          {[]string{"-config", "nothing.json"}, nil, 2, "nothing.json"},
 		"nothing":          {nil, nil, 2, "mistakes:\n"},
-		"a trial alone":    {[]string{"-dev", t.TempDir()}, nil, 2, "ENROLLKIT_SERVER_DATABASE_DSN"},
+		"a trial alone":    {[]string{"-dev", t.TempDir(), "-dev-idp", "127.0.0.1:0"}, nil, 2, "ENROLLKIT_SERVER_DATABASE_DSN"},
+		"a trial and more": {[]string{"-dev", t.TempDir(), "-dev-idp", "127.0.0.1:0"}, []string{"ENROLLKIT_SERVER_X=1", "ENROLLKIT_SERVER_STOP_DELAY=-1s"}, 2, "server: 3 mistakes"},
 		"variables":        {[]string{"-config", file, "-check"}, []string{"ENROLLKIT_SERVER_X=1"}, 2, "ENROLLKIT_SERVER_X: is no setting"},
 		"check":            {[]string{"-config", file, "-check"}, nil, 0, "good"},
 		"check of a trial": {[]string{"-dev", t.TempDir(), "-dev-idp", "127.0.0.1:0", "-check"}, []string{"ENROLLKIT_SERVER_DATABASE_DSN=postgres:///x"}, 0, "good"},

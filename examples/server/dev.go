@@ -44,7 +44,7 @@ type devFiles struct {
 func makeDevFiles(dir string, c *config) (*devFiles, error) {
 	base, err := url.Parse(c.BaseURL)
 	if err != nil {
-		return nil, err
+		return nil, &fault{setting: "base_url", err: err}
 	}
 	d := &devFiles{dir: dir, c: c}
 	if d.web, err = openCA(dir, "ca", "enrollkit trial CA"); err != nil {

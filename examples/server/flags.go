@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -56,37 +57,40 @@ func (o flags) judge(rest []string) error {
 	return f.err()
 }
 
-// configure reads the configuration. It is as good as it could be read when there
-// is an error.
-func configure(o flags, environ []string) (config, error) {
-	c := defaults()
-	var f faults
+// configure reads the configuration, as far as it can be read. The mistakes are
+// those of reading it: newNode finds the others.
+func configure(o flags, environ []string) (config, *faults) {
+	c, f := defaults(), &faults{}
 	if o.config != "" {
-		f.join(c.readFile(o.config))
+		c.readFile(o.config, f)
 		c.dir = filepath.Dir(o.config)
 	}
-	f.join(c.readEnvironment(environ))
+	c.readEnvironment(environ, f)
 	for _, s := range []struct {
-		flag    string
-		setting *string
-	}{{o.dsn, &c.Database.DSN}, {o.listen, &c.Listen}, {o.admin, &c.Admin}} {
+		name, flag string
+		setting    *string
+	}{{"database.dsn", o.dsn, &c.Database.DSN}, {"listen", o.listen, &c.Listen}, {"admin", o.admin, &c.Admin}} {
 		if s.flag != "" {
 			*s.setting = s.flag
+			f.isRead(s.name)
 		}
 	}
-	return c, f.err()
+	return c, f
 }
 
-// development completes the settings for -dev.
-func (o flags) development(c config) (config, error) {
+// trial completes the settings for -dev, and starts the stand-ins.
+func (o flags) trial(ctx context.Context, c *config, f *faults) (*standIns, error) {
 	dir, err := filepath.Abs(o.dev)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return c, err
+		return nil, err
 	}
 	c.dir = dir
 	c.SignIn.Issuer = "https://" + o.identityProvider + "/idp"
-	return c, nil
+	if c.Database.DSN == "" {
+		f.add("database.dsn", fmt.Errorf("is missing: -dsn names a PostgreSQL, such as postgres:///enrollkit, which the trial does not bring along (in the environment: %s)", variable("database.dsn")))
+	}
+	return openStandIns(ctx, dir, c, nil)
 }

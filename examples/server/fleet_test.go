@@ -124,7 +124,7 @@ func (f *fleet) awaitNodes() {
 
 // openQueue is how another program of the company queues commands.
 func (f *fleet) openQueue(dsn string) {
-	n, err := newNode(f.settings, f.quiet())
+	n, err := newNode(f.settings, &faults{}, f.quiet())
 	require.NoError(f.t, err)
 	o := n.options()
 	o.DSN, o.Connections = dsn, 4

@@ -8,10 +8,10 @@
 //
 //	go run ./examples/server -dev DIR -dsn postgres:///enrollkit
 //
-// It is to be read: config.go has the settings, parts.go what is made of them,
-// node.go puts that together, serve.go starts and stops it, health.go says how it
-// is. moving.go takes a
-// fleet elsewhere. dev.go and standins.go are for -dev only.
+// It is to be read: config.go has the settings, settings.go and reader.go read
+// them, parts.go has what is made of them, node.go puts that together, serve.go
+// starts and stops it, health.go says how it is. moving.go takes a fleet elsewhere.
+// dev.go and standins.go are for -dev only.
 package main
 
 import (
@@ -43,24 +43,20 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return 2
 	}
-	c, fault := configure(o, environ)
-	if o.dev != "" {
-		c, err = o.development(c)
-		fault = errors.Join(fault, err)
-	}
+	c, f := configure(o, environ)
 	var d *standIns
-	if fault == nil && o.dev != "" {
-		if d, fault = openStandIns(ctx, o.dev, &c, nil); fault == nil {
-			defer d.close()
+	if o.dev != "" {
+		if d, err = o.trial(ctx, &c, f); err != nil {
+			f.join(err)
+			fmt.Fprintln(stderr, describe(f.err()))
+			return 2
 		}
+		defer d.close()
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.level()}))
-	var n *node
-	if fault == nil {
-		n, fault = newNode(c, logger)
-	}
-	if fault != nil {
-		fmt.Fprintln(stderr, describe(fault))
+	n, err := newNode(c, f, logger)
+	if err != nil {
+		fmt.Fprintln(stderr, describe(err))
 		return 2
 	}
 	if o.check {

@@ -36,13 +36,13 @@ type node struct {
 }
 
 // newNode judges the configuration whole and puts the parts together. It
-// touches nothing.
-func newNode(c config, log *slog.Logger) (*node, error) {
-	var f faults
-	c.judge(&f)
-	n := &node{config: c, parts: c.load(&f), log: log, database: &database{}}
-	n.openPortal(&f)
-	n.mount(&f)
+// touches nothing. f has the mistakes of reading the configuration; the error has
+// those and all others.
+func newNode(c config, f *faults, log *slog.Logger) (*node, error) {
+	c.judge(f)
+	n := &node{config: c, parts: c.load(f), log: log, database: &database{}}
+	n.openPortal(f)
+	n.mount(f)
 	return n, f.err()
 }
 

@@ -44,6 +44,9 @@ func noIssuer(s signInConfig) error {
 // somebody signs in and not before.
 func (p *parts) loadSignIn(f files) {
 	s := f.c.SignIn
+	if f.unknown("sign_in.preset") {
+		return // what else is needed goes by it
+	}
 	preset, ok := presets[s.Preset]
 	if !ok {
 		f.add("sign_in.preset", fmt.Errorf("%q is none of generic, entra, okta and google", s.Preset))

@@ -41,9 +41,6 @@ type standIns struct {
 // push, and may be nil.
 func openStandIns(ctx context.Context, dir string, c *config, deliver func(pushtest.Push)) (_ *standIns, err error) {
 	devAddress(c)
-	if c.Database.DSN == "" {
-		return nil, &fault{"database.dsn", fmt.Errorf("is missing: -dsn names a PostgreSQL, such as postgres:///enrollkit, which the trial does not bring along (in the environment: %s)", variable("database.dsn"))}
-	}
 	c.Organization, c.Identifier = devOrganization, "com.example.trial"
 	c.Account.Domains = []string{"example.com"}
 	c.DeviceEnrollment = deviceConfig{Groups: []string{"engineering"}}

@@ -142,7 +142,7 @@ type running struct {
 // address at least.
 func (w *trial) serve() *running {
 	w.t.Helper()
-	n, err := newNode(w.settings, slog.New(slog.NewTextHandler(testWriter{w.t}, nil)))
+	n, err := newNode(w.settings, &faults{}, slog.New(slog.NewTextHandler(testWriter{w.t}, nil)))
 	require.NoError(w.t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{node: n, t: w.t, stop: stop, ended: make(chan error, 1)}
