@@ -200,7 +200,8 @@ func TestMistakesOfBoth(t *testing.T) {
 		environ []string
 		want    []string
 	}{
-		"of the file": {`{"base_url": 7}`, nil, slices.Concat([]string{file + ":1: base_url: is a number"}, all, []string{issuer})},
+		"of the file":     {`{"base_url": 7}`, nil, slices.Concat([]string{file + ":1: base_url: is a number"}, all, []string{issuer})},
+		"behind the file": {`{} x`, nil, slices.Concat([]string{file + ":1: something is behind"}, missing("base_url"), all, []string{issuer})},
 		"of the environment": {`{}`, []string{"ENROLLKIT_SERVER_STOP_LIMIT=7", "ENROLLKIT_SERVER_X=1", "ENROLLKIT_SERVER_STOP_DELAY=-1s"}, slices.Concat(
 			[]string{"ENROLLKIT_SERVER_STOP_LIMIT: time:", "ENROLLKIT_SERVER_X: is no setting"}, missing("base_url"), all[:len(all)-1],
 			[]string{"stop.delay: is negative"}, all[len(all)-1:], []string{issuer})},

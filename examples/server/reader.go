@@ -79,8 +79,8 @@ func (r *reader) all() error {
 	if err := r.object(""); err != nil {
 		return fmt.Errorf("it is no JSON object: %w", err)
 	}
-	if len(r.next()) > 0 {
-		return errors.New("something is behind the JSON object")
+	if len(r.next()) > 0 { // all settings that are there were read
+		r.faults.addUnread("-config", r.place(""), errors.New("something is behind the JSON object"))
 	}
 	return nil
 }
