@@ -45,7 +45,8 @@ func crashClause[S any](part string, told script[S], reference func() S) clause[
 		check: func(w *world[S]) {
 			for k := range told.steps {
 				for _, when := range []moment{before, during, after} {
-					if testing.Testing() && testing.Short() && (k+int(when))%3 != 0 {
+					// In short, what was acknowledged: by the steps after it, and by itself.
+					if testing.Testing() && testing.Short() && when != [...]moment{after, before}[k%2] {
 						continue
 					}
 					w.crash(part, told, reference, k, when)
