@@ -324,6 +324,8 @@ func TestRun(t *testing.T) {
 		"a flag":           {[]string{"-x"}, nil, 2, "-x"},
 		"an argument":      {[]string{"x"}, nil, 2, "unexpected argument"},
 		"both":             {[]string{"-dev", "d", "-config", "c"}, nil, 2, "-dev makes"},
+		"two modes":        {[]string{"-config", file, "-check", "-reseal"}, nil, 2, "one at a time"},
+		"of a trial":       {[]string{"-dev", "d", "-reseal"}, nil, 2, "go with a -config"},
 		"no file":          {[]string{"-config", "nothing.json"}, nil, 2, "nothing.json"},
 		"nothing":          {nil, nil, 2, "mistakes:\n"},
 		"a trial alone":    {[]string{"-dev", t.TempDir(), "-dev-idp", "127.0.0.1:0"}, nil, 2, "ENROLLKIT_SERVER_DATABASE_DSN"},

@@ -17,6 +17,7 @@ type flags struct {
 	identityProvider   string // where that of -dev listens
 	check              bool
 	export, imports    string
+	reseal             bool
 }
 
 // parseFlags tells what is wrong on stderr and returns it.
@@ -33,6 +34,7 @@ func parseFlags(args []string, stderr io.Writer) (flags, error) {
 	set.BoolVar(&o.check, "check", false, "check the configuration and the files that it names, and exit")
 	set.StringVar(&o.export, "export", "", "write the whole fleet to `file`, sealed with database.keys, and exit; stopped, it goes on when it is started again")
 	set.StringVar(&o.imports, "import", "", "take the fleet of `file` that -export made, and exit; no node may run on the database meanwhile")
+	set.BoolVar(&o.reseal, "reseal", false, "seal again with the first of database.keys what the others have sealed, and exit; every node must have that one first already")
 	if err := set.Parse(args); err != nil {
 		return o, err
 	}
@@ -51,8 +53,17 @@ func (o flags) judge(rest []string) error {
 	if o.dev != "" && o.config != "" {
 		f.add("command line", errors.New("-dev makes a configuration of its own, and -config names another"))
 	}
-	if moving := o.export != "" || o.imports != ""; moving && (o.export != "" && o.imports != "" || o.dev != "" || o.check) {
-		f.add("command line", errors.New("-export and -import go with a -config, one at a time"))
+	modes := 0
+	for _, mode := range []bool{o.check, o.export != "", o.imports != "", o.reseal} {
+		if mode {
+			modes++
+		}
+	}
+	if modes > 1 {
+		f.add("command line", errors.New("-check, -export, -import and -reseal go one at a time"))
+	}
+	if o.dev != "" && modes > 0 && !o.check {
+		f.add("command line", errors.New("-export, -import and -reseal go with a -config, such as that of a trial"))
 	}
 	return f.err()
 }

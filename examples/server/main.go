@@ -10,8 +10,8 @@
 //
 // It is to be read: config.go has the settings, settings.go and reader.go read
 // them, parts.go has what is made of them, node.go puts that together, serve.go
-// starts and stops it, health.go says how it is. moving.go takes a fleet elsewhere.
-// dev.go and standins.go are for -dev only.
+// starts and stops it, health.go says how it is. moving.go takes a fleet elsewhere,
+// reseal.go makes an old key needless. dev.go and standins.go are for -dev only.
 package main
 
 import (
@@ -64,8 +64,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	}
 	work := func() error { return n.serve(ctx, func() { tell(stdout, n, d) }) }
-	if o.export != "" || o.imports != "" {
+	switch {
+	case o.export != "" || o.imports != "":
 		work = func() error { return n.move(ctx, o, stderr) }
+	case o.reseal:
+		work = func() error { return n.reseal(ctx, stdout, stderr) }
 	}
 	if err := work(); err != nil {
 		fmt.Fprintf(stderr, "server: %v\n", err)
