@@ -60,7 +60,8 @@
 //	push token, PushMagic            100 and 256 bytes
 //	CommandUUID, RequestType         128 and 64 bytes
 //	payload of a command, result     1 MiB each
-//	commands of one Enqueue          10000
+//
+// How many commands one Enqueue has is not limited: a fan-out goes to a fleet.
 //
 // # Errors
 //
@@ -115,10 +116,12 @@
 // issued, whatever the clocks said.
 //
 // The first TokenUpdate enrolls, spends the ticket, queues the plan, each command
-// with its own Queued, and asks for a push in one step. An enrollment ends once, by CheckOut or Unenroll: open
-// commands are cancelled, the token and what pushes were asked for are forgotten.
-// One that was replaced by a newer attempt stays replaced, with the time of that
-// as Ended; Unenroll leaves it alone.
+// with its own Queued, and asks for a push in one step.
+//
+// An enrollment ends once, by CheckOut or Unenroll: open commands are cancelled,
+// the token and what pushes were asked for are forgotten. One that was replaced by
+// a newer attempt stays replaced, with the time of that as Ended; Unenroll leaves
+// it alone.
 //
 // # Queues
 //
@@ -138,11 +141,11 @@
 // an enrollment makes at least one, due at the earliest Queued of them; how many
 // is up to the store. A CommandUUID that exists asks for nothing. The first
 // TokenUpdate makes one, due at its time, and so does an exchange that leaves a
-// command answered NotNow, due after NotNowRetry. The earliest time counts. A claim puts the device off until
-// the end of its lease, a result with Retry until then; a request made meanwhile
-// does not make it due earlier. When a claim is settled, a request made since is
-// due at once. A result that comes twice, or for an attempt that another one has
-// followed, counts once.
+// command answered NotNow, due after NotNowRetry. The earliest time counts. A
+// claim puts the device off until the end of its lease, a result with Retry until
+// then; a request made meanwhile does not make it due earlier. When a claim is
+// settled, a request made since is due at once. A result that comes twice, or for
+// an attempt that another one has followed, counts once.
 //
 // A token that died is forgotten, unless another one, or the same one, was stored
 // since: with another one the request is due at once, with the same one the
@@ -175,9 +178,9 @@
 // bound to the row and column; one that does not seal keeps them as secret as its
 // database. What is only compared comes as a SHA-256 and never otherwise: access
 // and refresh tokens, codes, challenges, sign-in attempts, sessions, and the
-// public keys that redeem challenges. Neither sealed nor a digest is what is known of people
-// and devices: names, groups and accounts, tickets, certificates, what devices
-// answered.
+// public keys that redeem challenges. Neither sealed nor a digest is what is known
+// of people and devices: names, groups and accounts, tickets, certificates, what
+// devices answered.
 //
 // No private key ever comes to a store. Of an identity it keeps the certificate
 // and its digest; the device made the key and has it. The keys of the CA, of what
