@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/enrollkit/enrollkit/storage"
 )
 
 // checkLimit is how long one check may take.
@@ -29,7 +31,7 @@ func (n *node) checks() []check {
 			}
 			return nil
 		}},
-		{"database", n.pingDatabase},
+		{"database", n.database.ping},
 		{"portal", n.portal.Ready},
 		{"push-certificate", func(context.Context) error {
 			if left := n.parts.pusher.Certificate().DaysLeft(time.Now()); left < 0 {
@@ -40,11 +42,19 @@ func (n *node) checks() []check {
 	}
 }
 
-func (n *node) pingDatabase(ctx context.Context) error {
-	if !n.opened.Load() {
-		return errors.New("the database is not open yet")
+// verdict is what is told of a check that failed: nothing that helps a stranger.
+func verdict(err error) string {
+	var schema *storage.SchemaError
+	switch {
+	case errors.Is(err, storage.ErrKey):
+		return "failed: database.keys are not those of this database"
+	case errors.As(err, &schema):
+		return "failed: the schema is from a newer version"
+	case errors.Is(err, errNotOpen):
+		return "failed: not open yet"
+	default:
+		return "failed"
 	}
-	return n.database.Ping(ctx)
 }
 
 // health answers on the admin address:
@@ -54,8 +64,8 @@ func (n *node) pingDatabase(ctx context.Context) error {
 //	GET /readyz/{check}  this one does
 //
 // A load balancer that asks for /readyz/database goes on bringing devices while
-// only the identity provider is away. Reasons are in the log and not in the
-// answer.
+// only the identity provider is away. More of the reason than verdict tells is
+// in the log and not in the answer.
 func (n *node) health() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })
@@ -79,7 +89,7 @@ func (n *node) ready(w http.ResponseWriter, r *http.Request, checks []check) {
 	for _, c := range checks {
 		told[c.name] = "ok"
 		if err := c.run(ctx); err != nil {
-			status, told[c.name] = http.StatusServiceUnavailable, "failed"
+			status, told[c.name] = http.StatusServiceUnavailable, verdict(err)
 			n.log.WarnContext(r.Context(), "not ready", "check", c.name, "error", err)
 		}
 	}

@@ -31,7 +31,6 @@ type node struct {
 	handler  http.Handler
 
 	public, admin net.Listener // while it serves
-	opened        atomic.Bool  // the database is
 	stopping      atomic.Bool
 }
 
@@ -135,7 +134,7 @@ func (n *node) mount(f *faults) {
 	mux.Handle("/scep", identity)
 	mux.Handle("/mdm/", n.devices.Handler("/mdm"))
 	mux.Handle("GET /{$}", http.RedirectHandler(enroll.DefaultPrefix, http.StatusSeeOther))
-	n.handler = n.onlyProxies(mux)
+	n.handler = n.onlyProxies(n.database.whenOpen(mux))
 }
 
 // identity gives devices theirs.

@@ -17,51 +17,54 @@ import (
 
 // serve runs the node until ctx ends, and then stops it: readiness says no,
 // requests finish, live pages end, the push worker puts down what it holds, the
-// database is closed. up is called when devices are answered.
+// database is closed. Everybody is asked to come again until the database is open,
+// and up is called then.
 func (n *node) serve(ctx context.Context, up func()) (err error) {
-	if n.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.Admin); err != nil {
+	if err := n.listen(ctx); err != nil {
 		return err
 	}
-	failed := make(chan error, 4)
-	stopAdmin := start(n.newServer(n.health()), n.admin, failed)
+	running, fail := context.WithCancelCause(ctx) // whatever fails ends everything
+	defer fail(nil)
+	stopAdmin := start(n.newServer(n.health()), n.admin, fail)
 	defer func() { err = errors.Join(err, stopAdmin(context.Background())) }()
 	n.warn()
-
-	err = n.database.open(ctx, n.options(), n.log)
-	if ctx.Err() != nil {
-		return nil // asked to stop before there was anything to stop
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, n.database.Close()) }()
-	n.opened.Store(true)
-
-	if n.public, err = new(net.ListenConfig).Listen(ctx, "tcp", n.config.Listen); err != nil {
-		return err
-	}
-	stopRetention := background(n.retention().Run, failed)
-	defer func() { err = errors.Join(err, stopRetention()) }()
-	stopWorker := background(n.worker.Run, failed)
-	defer func() { err = errors.Join(err, stopWorker()) }()
 	web := n.newServer(n.handler)
 	web.TLSConfig = n.parts.tls
 	web.RegisterOnShutdown(n.portal.Close)
-	stopWeb := start(web, n.public, failed)
-	up()
+	stopWeb := start(web, n.public, fail)
 
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
-	}
+	if n.database.open(running, n.options(), n.log) == nil {
+		defer func() { err = errors.Join(err, n.database.Close()) }()
+		stopRetention := background(n.retention().Run, fail)
+		defer func() { err = errors.Join(err, stopRetention()) }()
+		stopWorker := background(n.worker.Run, fail)
+		defer func() { err = errors.Join(err, stopWorker()) }()
+		up()
+		<-running.Done()
+	} // otherwise it is not to go on
+
 	n.stopping.Store(true)
 	n.log.Info("stopping")
-	if err == nil {
+	if ctx.Err() == nil {
+		err = context.Cause(running)
+	} else if n.database.opened.Load() { // a balancer has brought nobody before
 		pause(time.Duration(n.config.Stop.Delay))
 	}
 	limited, cancel := context.WithTimeout(context.Background(), time.Duration(n.config.Stop.Limit))
 	defer cancel()
 	return errors.Join(err, stopWeb(limited))
+}
+
+// listen opens both listeners: where that does not go, nothing is begun.
+func (n *node) listen(ctx context.Context) (err error) {
+	var c net.ListenConfig
+	if n.admin, err = c.Listen(ctx, "tcp", n.config.Admin); err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	if n.public, err = c.Listen(ctx, "tcp", n.config.Listen); err != nil {
+		return errors.Join(fmt.Errorf("listen: %w", err), n.admin.Close())
+	}
+	return nil
 }
 
 // renewal is how many days before its end a push certificate is worth a warning.
@@ -111,7 +114,7 @@ func (n *node) newServer(handler http.Handler) *http.Server {
 
 // start serves a listener and returns what stops that: requests go on until its
 // context ends.
-func start(web *http.Server, listener net.Listener, failed chan<- error) (stop func(context.Context) error) {
+func start(web *http.Server, listener net.Listener, fail context.CancelCauseFunc) (stop func(context.Context) error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -121,7 +124,7 @@ func start(web *http.Server, listener net.Listener, failed chan<- error) (stop f
 		}
 		err := serve(listener)
 		if !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("%s: %w", listener.Addr(), err)
+			fail(fmt.Errorf("%s: %w", listener.Addr(), err))
 		}
 	}()
 	return func(ctx context.Context) error {
@@ -135,13 +138,13 @@ func start(web *http.Server, listener net.Listener, failed chan<- error) (stop f
 }
 
 // background runs what runs until its context ends, and returns what ends it.
-func background(run func(context.Context) error, failed chan<- error) (end func() error) {
+func background(run func(context.Context) error, fail context.CancelCauseFunc) (end func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
 		err := run(ctx)
 		if ctx.Err() == nil {
-			failed <- err
+			fail(err)
 		}
 		ended <- err
 	}()

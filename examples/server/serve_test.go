@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/enrollkit/enrollkit/enroll/discovery"
 	"github.com/enrollkit/enrollkit/internal/pgtest"
+	"github.com/enrollkit/enrollkit/internal/porttest"
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 )
@@ -124,6 +126,23 @@ func TestReadiness(t *testing.T) {
 	ready(http.StatusServiceUnavailable, "stopping")
 }
 
+// A node that cannot listen says where, and leaves the other address alone.
+func TestAddressInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	free := porttest.Address(t)
+	w := newTrial(t, "postgres:///nothing", trialBase, func(c *config) { c.Listen, c.Admin = taken.Addr().String(), free })
+	n, err := newNode(w.settings, &faults{}, w.quiet())
+	require.NoError(t, err)
+	require.ErrorContains(t, n.serve(t.Context(), nil), "listen: ")
+	again, err := net.Listen("tcp", free)
+	require.NoError(t, err)
+	require.NoError(t, again.Close())
+	n.config.Admin = taken.Addr().String()
+	require.ErrorContains(t, n.serve(t.Context(), nil), "admin: ")
+}
+
 // A push certificate that expired takes no device the server away, and is told.
 func TestExpiredPushCertificate(t *testing.T) {
 	w := newTrial(t, emptyDatabase(t), trialBase, nil)
@@ -149,21 +168,6 @@ func TestIdentityProviderAway(t *testing.T) {
 	require.Equal(t, map[string]string{"stopping": "ok", "database": "ok", "portal": "failed", "push-certificate": "ok"}, checks)
 	status, _ = asked(t, r.admin.Addr().String(), "/readyz/database")
 	require.Equal(t, http.StatusOK, status)
-}
-
-// A node that starts without its database is alive, and becomes ready.
-func TestDatabaseComesLater(t *testing.T) {
-	pg := pgtest.StartTest(t, pgtest.Options{})
-	w := newTrial(t, schemaIn(t, pg.DSN()), trialBase, nil)
-	require.NoError(t, pg.Crash())
-	p := newProcess(t, w.config)
-	p.start()
-	require.Eventually(t, func() bool { return p.status("/healthz") == http.StatusOK }, time.Minute, 50*time.Millisecond)
-	require.Equal(t, http.StatusServiceUnavailable, p.status("/readyz/database"))
-	require.NoError(t, pg.Restart(t.Context()))
-	require.Eventually(t, func() bool { return p.status("/readyz") == http.StatusOK }, time.Minute, 50*time.Millisecond)
-	require.Zero(t, p.stop(), "%s", p.log.String())
-	require.Contains(t, p.log.String(), "the database cannot be opened, trying again")
 }
 
 // live is a network that tells when a live page has begun.
