@@ -151,7 +151,8 @@ func TestReadFile(t *testing.T) {
 			"f:1: devices.limit: is a number 0.5 and not a whole number",
 		}},
 		"unknown":    {"{\n\"base\": \"x\",\n\n\"database\": {\"url\": \"y\", \"dsn\": \"z\"}, \"BASE_URL\": 1}", []string{"f:2: base: is no setting", "f:4: database.url: is no setting", "f:4: BASE_URL: is no setting"}},
-		"a bad name": {`{"a\nb\"": 1}`, []string{`f:1: a\nb\": is no setting`}},
+		"a bad name": {`{"a\nb\"": 1}`, []string{`f:1: "a\nb\"": is no setting`}},
+		"no name":    {`{"": 1}`, []string{`f:1: "": is no setting`}},
 		"null in it": {`{"listen": null, "database": null, "stop": {"delay": null}, "cookie_keys": ["a", null], "x": null}`, []string{
 			"f:1: listen: is null: leave it out", "f:1: database: is no JSON object", "f:1: stop.delay: is null", "f:1: cookie_keys: is null", "f:1: x: is no setting",
 		}},

@@ -101,7 +101,7 @@ func (o flags) trial(ctx context.Context, c *config, f *faults) (*standIns, erro
 	c.dir = dir
 	c.SignIn.Issuer = "https://" + o.identityProvider + "/idp"
 	if c.Database.DSN == "" {
-		f.add("database.dsn", fmt.Errorf("is missing: -dsn names a PostgreSQL, such as postgres:///enrollkit, which the trial does not bring along (in the environment: %s)", variable("database.dsn")))
+		f.add("database.dsn", fmt.Errorf("is missing: -dsn names a PostgreSQL, such as postgres:///enrollkit after \"createdb enrollkit\", which the trial does not bring along (in the environment: %s)", variable("database.dsn")))
 	}
 	return openStandIns(ctx, dir, c, nil)
 }

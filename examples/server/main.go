@@ -4,7 +4,7 @@
 //	go run ./examples/server -config server.json
 //
 // README.md has the settings. To try it without any of those, but with a
-// PostgreSQL:
+// PostgreSQL and an empty database in it ("createdb enrollkit"):
 //
 //	go run ./examples/server -dev DIR -dsn postgres:///enrollkit
 //

@@ -32,7 +32,7 @@ func (c *config) read(name string, b []byte, f *faults) {
 		settings: c.settings(), seen: map[string]bool{}, faults: f,
 	}
 	if err := r.all(); err != nil {
-		f.addUnread("-config", r.place(""), err, r.rest()...)
+		f.addUnread("-config", r.place(), err, r.rest()...)
 	}
 }
 
@@ -46,14 +46,18 @@ type reader struct {
 	faults   *faults
 }
 
-// place is where the reader is, and at what.
-func (r *reader) place(name string) string {
-	line := 1 + bytes.Count(r.content[:r.decoder.InputOffset()], []byte("\n"))
-	if name == "" {
-		return fmt.Sprintf("%s:%d", r.file, line)
+// place is where the reader is.
+func (r *reader) place() string {
+	return fmt.Sprintf("%s:%d", r.file, 1+bytes.Count(r.content[:r.decoder.InputOffset()], []byte("\n")))
+}
+
+// printed is a name as it is, or quoted when it would not stay one line.
+func printed(name string) string {
+	quoted := strconv.Quote(name)
+	if name != "" && len(quoted) == len(name)+2 {
+		return name
 	}
-	quoted := strconv.Quote(name) // whatever it is, it stays one line
-	return fmt.Sprintf("%s:%d: %s", r.file, line, quoted[1:len(quoted)-1])
+	return quoted
 }
 
 // next begins with the value, or the end, that comes next.
@@ -80,7 +84,7 @@ func (r *reader) all() error {
 		return fmt.Errorf("it is no JSON object: %w", err)
 	}
 	if len(r.next()) > 0 { // all settings that are there were read
-		r.faults.addUnread("-config", r.place(""), errors.New("something is behind the JSON object"))
+		r.faults.addUnread("-config", r.place(), errors.New("something is behind the JSON object"))
 	}
 	return nil
 }
@@ -113,7 +117,7 @@ func (r *reader) token() (json.Token, error) {
 
 // member reads a setting or a group.
 func (r *reader) member(name string) error {
-	place, group := r.place(name), r.group(name)
+	place, group := r.place()+": "+printed(name), r.group(name)
 	v, isSetting := r.settings[name]
 	twice := r.seen[name]
 	if twice {

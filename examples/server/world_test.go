@@ -30,22 +30,19 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	os.Exit(withPostgres(m))
+	code := m.Run()
+	if shared.server != nil {
+		_ = shared.server.Stop() // what it had is not needed
+	}
+	os.Exit(code)
 }
 
-// shared is the PostgreSQL of the tests that do not kill it, nil without one.
-var shared *pgtest.Server
-
-func withPostgres(m *testing.M) int {
-	var err error
-	if shared, err = pgtest.Start(context.Background(), pgtest.Options{}); err != nil && !errors.Is(err, pgtest.ErrMissing) {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if shared != nil {
-		defer shared.Stop()
-	}
-	return m.Run()
+// shared is the PostgreSQL of the tests that do not kill it, from the first of them
+// on.
+var shared struct {
+	once   sync.Once
+	server *pgtest.Server
+	err    error
 }
 
 // schemas counts the databases of this run.
@@ -224,8 +221,10 @@ func (w *trial) towards(address string) *http.Transport {
 // emptyDatabase is the address of one in the shared server.
 func emptyDatabase(t testing.TB) string {
 	t.Helper()
-	if shared == nil {
+	shared.once.Do(func() { shared.server, shared.err = pgtest.Start(context.Background(), pgtest.Options{}) })
+	if errors.Is(shared.err, pgtest.ErrMissing) {
 		pgtest.Missing(t)
 	}
-	return schemaIn(t, shared.DSN())
+	require.NoError(t, shared.err)
+	return schemaIn(t, shared.server.DSN())
 }
