@@ -1,7 +1,9 @@
 package adapter_test
 
 import (
+	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,5 +25,24 @@ func TestTheGuideShowsCodeThatRuns(t *testing.T) {
 	for i, block := range blocks[:2] {
 		block, _, _ = strings.Cut(block, "```")
 		require.Contains(t, code, block, "block %d", i+1)
+	}
+}
+
+// The guide says how small the adapter is, and what is not in it.
+func TestTheAdapterIsSmall(t *testing.T) {
+	for dir, limit := range map[string]int{".": 400, "journal": 250} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		require.NoError(t, err)
+		lines := 0
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			b, err := os.ReadFile(name)
+			require.NoError(t, err)
+			lines += bytes.Count(b, []byte("\n"))
+		}
+		require.Positive(t, lines)
+		require.Less(t, lines, limit, dir)
 	}
 }

@@ -105,11 +105,7 @@ func (s *Store) step(take func(*memory.Store) (changed bool, err error), method 
 	}
 	s.mu.Lock()
 	changed, err := take(s.machine)
-	if s.journal == nil {
-		s.mu.Unlock()
-		return err
-	}
-	if changed && counts(err) {
+	if s.journal != nil && changed && counts(err) {
 		s.journal.Append(b)
 	}
 	return s.answer(err)
@@ -124,6 +120,10 @@ func (s *Store) look(read func(*memory.Store) error) error {
 // answer ends a step. It returns when everything that the machine's answer may
 // have been made of is on the disk.
 func (s *Store) answer(err error) error {
+	if s.journal == nil {
+		s.mu.Unlock()
+		return err
+	}
 	last := s.journal.Last()
 	s.mu.Unlock()
 	if broken := s.journal.Sync(last); broken != nil {
