@@ -55,15 +55,13 @@ func (a *Again) Seal(with *Ring, tables []Table, limit int, atomic func(pass fun
 	var at position
 	err = atomic(func(p Pass) error {
 		at = a.at
-		var err error
-		if n, err = at.advance(with, p, tables, limit); n == 0 && err == nil && at.changed {
-			at = position{}
-			n, err = at.advance(with, p, tables, limit)
+		for again := true; again; {
+			var err error
+			if n, err = at.advance(with, p, tables, limit); n > 0 || err != nil {
+				return err
+			}
+			again, at = at.changed, position{}
 		}
-		if n > 0 || err != nil {
-			return err
-		}
-		at = position{}
 		return p.Forget(with.ID())
 	})
 	if err != nil {
