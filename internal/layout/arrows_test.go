@@ -50,6 +50,7 @@ var arrows = table{
 // inside are the arrows of internal packages that have any.
 var inside = table{
 	"internal/judge":       {"enroll", "mdm"},
+	"internal/sqltest":     {"mdm", "storage"},
 	"internal/troubletest": {"jit", "profile", "sso/oidc", "sso/ssotest", "mdm", "mdm/command", "enroll", "enroll/ca", "storage"},
 }
 

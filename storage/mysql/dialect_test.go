@@ -1,13 +1,11 @@
 package mysql_test
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/enrollkit/enrollkit/internal/sqltest"
 )
 
 // foreign is what only one of the servers knows, or knows in another way, and
@@ -19,26 +17,10 @@ var foreign = regexp.MustCompile(`(?i)\b(` + strings.Join([]string{
 	`TABLESAMPLE`, `WINDOW`,
 }, `|`) + `)\b|VALUES?\s*\([a-z_]+\)|ADD COLUMN IF NOT EXISTS|DROP COLUMN IF EXISTS|CREATE INDEX IF NOT EXISTS|utf8mb4_(0900|nopad|uca1400)`)
 
-// quoted are strings and comments.
-var quoted = regexp.MustCompile(`'[^']*'|--[^\n]*`)
-
 // checkDialect fails when a statement is not for both servers. Only one of them is
 // here to say so itself.
 func checkDialect(t *testing.T, statements []string) {
-	files, err := filepath.Glob("migrations/*.sql")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, name := range files {
-		b, err := os.ReadFile(name)
-		require.NoError(t, err)
-		statements = append(statements, string(b))
-	}
-	for _, statement := range statements {
-		if found := foreign.FindString(quoted.ReplaceAllString(statement, "")); found != "" {
-			t.Errorf("%q in: %s", found, statement)
-		}
-	}
-	for _, bad := range []string{"INSERT INTO a (b) VALUES (?) RETURNING b", "SELECT groups FROM users", "INSERT INTO a VALUES (?) ON DUPLICATE KEY UPDATE b = VALUES(b)"} {
-		require.True(t, foreign.MatchString(bad), bad)
-	}
+	sqltest.Dialect(t, foreign, statements, []string{"migrations/*.sql"}, []string{
+		"INSERT INTO a (b) VALUES (?) RETURNING b", "SELECT groups FROM users", "INSERT INTO a VALUES (?) ON DUPLICATE KEY UPDATE b = VALUES(b)",
+	})
 }

@@ -30,16 +30,13 @@ func (l *listener) count(t *testing.T, step func() error) []string {
 // TestTheHotPathIsOneStatement counts what a device's steps take once their
 // statements are prepared.
 func TestTheHotPathIsOneStatement(t *testing.T) {
-	heard := &listener{statements: map[string]bool{}}
-	o := options(place(t))
-	o.Trace = heard.trace
-	s := open(t, o)
+	heard, s, dsn := heardStore(t)
 	enrolled(t, s, "a")
 	ctx := t.Context()
 	exchange := func(x mdm.ExchangeStep) func() error {
 		return func() error { _, err := s.Exchange(ctx, x); return err }
 	}
-	conn := raw(t, o.DSN)
+	conn := raw(t, dsn)
 	tomorrow, notNow, left := idleOf("a"), reportOf("a", "c2"), reportOf("a", "c3")
 	tomorrow.At = began.AddDate(0, 0, 1)
 	notNow.Status, notNow.NotNowRetry, left.NotNowRetry = mdm.CommandNotNow, time.Minute, time.Minute

@@ -125,5 +125,14 @@ func checkPlans(t *testing.T, statements []string) {
 	t.Logf("%d statements", explained)
 }
 
+// heardStore is a store whose statements are heard, and its DSN.
+func heardStore(t *testing.T) (*listener, *postgres.Store, string) {
+	t.Helper()
+	heard := &listener{statements: map[string]bool{}}
+	o := options(place(t))
+	o.Trace = heard.trace
+	return heard, open(t, o), o.DSN
+}
+
 // list is the statements in an order.
 func (l *listener) list() []string { return slices.Sorted(maps.Keys(l.statements)) }

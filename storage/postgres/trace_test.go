@@ -41,10 +41,7 @@ func TestTrace(t *testing.T) {
 
 // TestTraceHearsEveryStatement looks for those that no step names.
 func TestTraceHearsEveryStatement(t *testing.T) {
-	heard := &listener{statements: map[string]bool{}}
-	o := options(place(t))
-	o.Trace = heard.trace
-	s := open(t, o)
+	heard, s, _ := heardStore(t)
 	require.NoError(t, s.SuspendUser(t.Context(), "u1", true))
 	require.NoError(t, s.Ping(t.Context()))
 	all := strings.ToLower(strings.Join(heard.list(), "\n"))
