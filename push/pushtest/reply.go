@@ -155,7 +155,8 @@ func refuse(w http.ResponseWriter, status int, reason string, timestamp time.Tim
 
 // goAway ends the request's connection. net/http has no way to say it, so the
 // frame (RFC 9113 §6.8) is written beside it: all streams were seen, no error,
-// and the reason as debug data.
+// and the reason as debug data. TLS says good-bye then, and TCP stays until the
+// client has closed it: a reset could overtake the frame.
 func goAway(r *http.Request, reason string) {
 	conn, ok := r.Context().Value(connKey{}).(*tls.Conn)
 	if !ok {
@@ -171,5 +172,6 @@ func goAway(r *http.Request, reason string) {
 	frame = binary.BigEndian.AppendUint32(frame, lastStream)
 	frame = binary.BigEndian.AppendUint32(frame, 0)
 	conn.Write(append(frame, debug...)) //nolint:errcheck // it is closed anyway
-	_ = conn.Close()
+	_ = conn.CloseWrite()
+	<-r.Context().Done()
 }

@@ -32,7 +32,7 @@ func client(t *testing.T, apns *pushtest.Server, certPEM, keyPEM []byte) *http.C
 	}
 	transport := &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 const (
@@ -284,8 +284,7 @@ func TestDropCutsConnections(t *testing.T) {
 	require.Equal(t, 1, apns.OpenConnections())
 	apns.Drop()
 	require.Eventually(t, func() bool { return apns.OpenConnections() == 0 }, time.Minute, time.Millisecond)
-	c.CloseIdleConnections() // it may not know yet
-	answer(t, c, request(t, apns))
+	answer(t, client(t, apns, certPEM, keyPEM), request(t, apns)) // another one, because c may not know yet
 	require.Equal(t, 2, apns.Connections())
 }
 
