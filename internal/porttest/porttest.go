@@ -19,16 +19,22 @@ const (
 )
 
 // given is how many this process was given. It begins where other processes that
-// run at the same time do not.
+// run at the same time mostly do not.
 var given atomic.Uint32
 
 // Address is a loopback address that nobody listens on. No other call of this
-// process returns it.
+// process returns it, and none of another process until the test ends: the UDP
+// port of the same number says so.
 func Address(t testing.TB) string {
 	t.Helper()
 	for range count {
 		port := first + (64*os.Getpid()+int(given.Add(1)))%count
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		taken, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", address)
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { _ = taken.Close() }) // nothing was sent
 		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 		if err != nil {
 			continue

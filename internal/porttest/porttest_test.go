@@ -18,5 +18,7 @@ func TestAddress(t *testing.T) {
 		listener, err := net.Listen("tcp", address)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, listener.Close()) })
+		_, err = net.ListenPacket("udp", address)
+		require.Error(t, err, "another process may be given it")
 	}
 }
