@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/enrollkit/enrollkit/internal/porttest"
 	"github.com/enrollkit/enrollkit/mdm/mdmtest"
 )
 
@@ -298,15 +298,6 @@ func TestBaseURLElsewhere(t *testing.T) {
 	require.Equal(t, "https://mdm.example.com/idp", w.state()["users"][0]["issuer"])
 }
 
-func TestHeadersAreBounded(t *testing.T) {
-	w := open(t)
-	w.server.transport = w.server.transport.Clone()
-	w.server.transport.TLSClientConfig.NextProtos = nil
-	w.server.transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{} // HTTP/1.1
-	resp := w.do(http.MethodGet, w.server.portal(), nil, func(r *http.Request) { r.Header.Set("X-Large", strings.Repeat("x", 64<<10)) })
-	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
-}
-
 // A device that lives elsewhere: nobody in this process has its token.
 func TestAPushForAPhoneElsewhereIsAccepted(t *testing.T) {
 	w := open(t)
@@ -352,6 +343,7 @@ func TestDataDirectory(t *testing.T) {
 		"ca.key", "ca.pem", "cookie.key", "device-ca.key", "device-ca.pem", "identity-ca.key", "identity-ca.pem", "idp.key", "port",
 		"profile-signing.key", "profile-signing.pem", "push-topic", "scep-ra.key", "scep-ra.pem", "tls.key", "tls.pem",
 	}, slices.Sorted(maps.Keys(first)))
+	require.Equal(t, w.server.base.Port(), first["port"])
 	w.server.close()
 
 	again := open(t, "-data", dir)
@@ -425,10 +417,11 @@ func TestBaseURLOfTheListener(t *testing.T) {
 	open(t, "-addr", "localhost:0").enrolled()
 }
 
-// The port is chosen once for a data directory, and again when it is taken.
+// The port is chosen once for a data directory, and again when it is taken. This
+// one is none that the system gives to others while nobody listens.
 func TestPortIsKept(t *testing.T) {
 	dir := t.TempDir()
-	w := open(t, "-data", dir)
+	w := open(t, "-data", dir, "-addr", porttest.Address(t))
 	first := w.server.base.Host
 	w.server.close()
 	w = open(t, "-data", dir)
