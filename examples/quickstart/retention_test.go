@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enrollkit/enrollkit/enroll"
+	"github.com/enrollkit/enrollkit/internal/porttest"
 	"github.com/enrollkit/enrollkit/mdm"
 	"github.com/enrollkit/enrollkit/mdm/command"
 	"github.com/enrollkit/enrollkit/storage"
@@ -19,8 +20,8 @@ import (
 // What is over goes at the next start, when it has been over for long enough: soon
 // if it has an expiry of its own. Devices go on.
 func TestRetention(t *testing.T) {
-	dir := dataDir(t)
-	w := open(t, "-data", dir)
+	dir, addr := dataDir(t), porttest.Address(t)
+	w := open(t, "-data", dir, "-addr", addr)
 	p := w.enrolled()
 	n, err := p.Connect(t.Context())
 	require.NoError(t, err)
@@ -29,7 +30,6 @@ func TestRetention(t *testing.T) {
 		r.Header.Set("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Mobile/15E148 Safari/604.1")
 	})
 	require.Equal(t, http.StatusSeeOther, stranger.StatusCode)
-	addr := w.server.base.Host
 
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "enrollkit.db"))
 	require.NoError(t, err)
