@@ -11,7 +11,7 @@ import (
 	"github.com/enrollkit/enrollkit/storage"
 )
 
-// checkLimit is how long one check may take.
+// checkLimit is how long the checks of one request may take.
 const checkLimit = 5 * time.Second
 
 // check is one thing that readiness needs.
@@ -83,7 +83,7 @@ func (n *node) health() http.Handler {
 }
 
 func (n *node) ready(w http.ResponseWriter, r *http.Request, checks []check) {
-	ctx, cancel := context.WithTimeout(r.Context(), checkLimit)
+	ctx, cancel := context.WithTimeout(r.Context(), n.checkLimit)
 	defer cancel()
 	status, told := http.StatusOK, map[string]string{}
 	for _, c := range checks {

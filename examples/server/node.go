@@ -32,6 +32,7 @@ type node struct {
 
 	public, admin net.Listener // while it serves
 	stopping      atomic.Bool
+	checkLimit    time.Duration // of readiness
 }
 
 // newNode judges the configuration whole and puts the parts together. It
@@ -39,7 +40,7 @@ type node struct {
 // those and all others.
 func newNode(c config, f *faults, log *slog.Logger) (*node, error) {
 	c.judge(f)
-	n := &node{config: c, parts: c.load(f), log: log, database: &database{}}
+	n := &node{config: c, parts: c.load(f), log: log, database: &database{}, checkLimit: checkLimit}
 	n.openPortal(f)
 	n.mount(f)
 	return n, f.err()

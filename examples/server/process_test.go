@@ -66,7 +66,7 @@ func (p *process) start() {
 
 // status is what the admin address answers, 0 for nothing.
 func (p *process) status(path string) int {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	resp, err := client.Get("http://" + p.admin + path)
 	if err != nil {
 		return 0

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -141,6 +142,7 @@ func (w *trial) serve() *running {
 	w.t.Helper()
 	n, err := newNode(w.settings, &faults{}, slog.New(slog.NewTextHandler(testWriter{w.t}, nil)))
 	require.NoError(w.t, err)
+	n.checkLimit = time.Minute // a slow machine is no part that is away
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{node: n, t: w.t, stop: stop, ended: make(chan error, 1)}
 	up := make(chan struct{})
