@@ -69,8 +69,12 @@ func TestHostileCallback(t *testing.T) {
 		b := w.browser(iPhone17)
 		back := b.begin("alice@example.com")
 		sealed := b.cookies()[signInCookie]
+		first := "A"
+		if sealed[0] == 'A' { // it is random
+			first = "B"
+		}
 		w.unchanged(func() {
-			for _, forged := range []string{"", "x", sealed[:len(sealed)-2], sealed[2:], strings.Repeat("A", 5000), "A" + sealed[1:]} {
+			for _, forged := range []string{"", "x", sealed[:len(sealed)-2], sealed[2:], strings.Repeat("A", 5000), first + sealed[1:]} {
 				other := w.browser(iPhone17)
 				refused(t, other.get(back, "Cookie", signInCookie+"="+forged), http.StatusBadRequest, enroll.CodeSignInUnknown)
 			}
