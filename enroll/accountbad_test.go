@@ -82,6 +82,8 @@ func TestBadMachineInformation(t *testing.T) {
 	other.Product = "Watch7,1"
 	changed := []byte(good)
 	changed[bytes.Index(changed, []byte("iPhone17,2"))+6] = '8'
+	spoiled := []byte(good) // whatever its last byte, which is one of the signature
+	spoiled[len(spoiled)-1] ^= 1
 
 	for name, c := range map[string]struct {
 		body   string
@@ -93,7 +95,7 @@ func TestBadMachineInformation(t *testing.T) {
 		"a form":                       {"grant_type=authorization_code", http.StatusBadRequest},
 		"foreign, with the CA's name":  {signed(t, named, phoneInfo), http.StatusForbidden},
 		"changed":                      {string(changed), http.StatusForbidden},
-		"forged: the signature is cut": {good[:len(good)-1] + "\x00", http.StatusForbidden},
+		"forged: the signature":        {string(spoiled), http.StatusForbidden},
 		"a byte more":                  {good + "\x00", http.StatusBadRequest},
 		"a bplist":                     {content("bplist00"), http.StatusBadRequest},
 		"without PRODUCT":              {content(`<plist version="1.0"><dict><key>VERSION</key><string>1</string></dict></plist>`), http.StatusBadRequest},
