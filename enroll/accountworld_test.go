@@ -82,7 +82,7 @@ type accountWorld struct {
 	// also is another server that the phones reach, if there is one.
 	also *httptest.Server
 	mu   sync.Mutex
-	told []told
+	told []*told // in the order in which they were asked for
 }
 
 // told is what a device was answered.
@@ -93,32 +93,38 @@ type told struct {
 	body   string
 }
 
-// teller notes an answer.
+// teller notes an answer before it is given: who has it may ask at once.
 type teller struct {
 	http.ResponseWriter
-	told
+	a    *accountWorld
+	told *told
 }
 
 func (w *teller) WriteHeader(status int) {
-	w.status, w.header = status, w.Header().Clone()
+	w.a.mu.Lock()
+	w.told.status, w.told.header = status, w.Header().Clone()
+	w.a.mu.Unlock()
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *teller) Write(b []byte) (int, error) {
-	if w.status == 0 {
+	w.a.mu.Lock()
+	bare := w.told.status == 0
+	w.told.body += string(b)
+	w.a.mu.Unlock()
+	if bare {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.body += string(b)
 	return w.ResponseWriter.Write(b)
 }
 
 // ServeHTTP notes what is answered.
 func (a *accountWorld) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	t := &teller{w, told{path: r.URL.Path}}
-	a.mux.ServeHTTP(t, r)
+	t := &teller{w, a, &told{path: r.URL.Path}}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.told = append(a.told, t.told)
+	a.mu.Unlock()
+	a.mux.ServeHTTP(t, r)
 }
 
 // last is the last answer to a path that begins so.
@@ -128,7 +134,7 @@ func (a *accountWorld) last(prefix string) told {
 	defer a.mu.Unlock()
 	for i := len(a.told) - 1; i >= 0; i-- {
 		if strings.HasPrefix(a.told[i].path, prefix) {
-			return a.told[i]
+			return *a.told[i]
 		}
 	}
 	require.Fail(a.t, "nobody asked for", prefix)
