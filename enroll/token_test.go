@@ -111,7 +111,7 @@ func TestTokenEndpoint(t *testing.T) {
 		for _, c := range []string{"x", code + "x", code[1:], strings.ToUpper(code), first.AccessToken, first.RefreshToken} {
 			denied(t, o.tokenRequest(good, map[string][]string{"code": {c}}), http.StatusBadRequest, "invalid_grant")
 		}
-		denied(t, o.tokenRequest(good, map[string][]string{"code": {strings.Repeat("c", 1<<20)}}), http.StatusRequestEntityTooLarge, "invalid_request")
+		denied(t, o.tokenRequest(good, map[string][]string{"code": {strings.Repeat("c", 64<<10)}}), http.StatusRequestEntityTooLarge, "invalid_request")
 	})
 	t.Run("RFC 6749 §6: another scope", func(t *testing.T) {
 		denied(t, o.tokenRequest(refresh, map[string][]string{"scope": {"MDM openid"}}), http.StatusBadRequest, "invalid_scope")
