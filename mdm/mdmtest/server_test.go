@@ -74,7 +74,7 @@ func makeParts() (p parts, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return ca.New(ca.Config{Certificate: cert, Key: key})
+		return ca.New(ca.Config{Certificate: cert, Key: key, Now: func() time.Time { return p.now }})
 	}
 	if p.signing, err = authority("profiles"); err != nil {
 		return p, err
