@@ -192,36 +192,30 @@ func TestOneConnectionForABurst(t *testing.T) {
 // TestShortDeadlineInABlackHole: a push whose time is short does not wait for
 // another one's.
 func TestShortDeadlineInABlackHole(t *testing.T) {
-	apns := pushtest.New(t)
-	apns.BlackHole(true)
-	dialed := make(chan struct{})
-	told := sync.OnceFunc(func() { close(dialed) })
-	client := newClient(t, apns, func(c *push.ClientConfig) {
-		c.Timeout = time.Minute
-		c.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			defer told()
-			return new(net.Dialer).DialContext(ctx, network, addr)
+	synctest.Test(t, func(t *testing.T) {
+		apns, n := inMemory(t)
+		apns.BlackHole(true)
+		client := newClient(t, apns, over(n))
+
+		patient := make(chan error, 1)
+		go func() {
+			_, err := client.Push(t.Context(), device(1))
+			patient <- err
+		}()
+		synctest.Wait() // its connection is in the hole
+		for range 3 {
+			short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			_, err := client.Push(short, device(2))
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Empty(t, patient, "the other one still waits")
 		}
+
+		apns.BlackHole(false) // the connection breaks
+		require.Error(t, <-patient)
+		_, err := client.Push(t.Context(), device(3))
+		require.NoError(t, err)
 	})
-
-	patient := make(chan error, 1)
-	go func() {
-		_, err := client.Push(t.Context(), device(1))
-		patient <- err
-	}()
-	<-dialed
-	for range 3 {
-		short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		_, err := client.Push(short, device(2))
-		cancel()
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Empty(t, patient, "the other one still waits")
-	}
-
-	apns.BlackHole(false) // the connection breaks
-	require.Error(t, <-patient)
-	_, err := client.Push(t.Context(), device(3))
-	require.NoError(t, err)
 }
 
 // TestFailedConnectIsShared: those who waited for a connection that failed do not

@@ -194,28 +194,38 @@ func TestHTTP1IsRefused(t *testing.T) {
 	require.Equal(t, "HTTPVersionNotSupported", reason)
 }
 
+// TestBlackHole: in a bubble, since one who has dialed a socket does not know
+// whether the server has accepted it.
 func TestBlackHole(t *testing.T) {
-	apns := pushtest.New(t)
-	apns.BlackHole(true)
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(apns.URL(), "https://"))
-	require.NoError(t, err)
-	heard := make(chan error, 1)
-	go func() {
-		_, err := conn.Read(make([]byte, 1))
-		heard <- err
-	}()
-	certPEM, keyPEM := apns.PushCertificate()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	_, err = client(t, apns, certPEM, keyPEM).Do(request(t, apns).WithContext(ctx))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Empty(t, heard, "not a word")
-	require.Zero(t, apns.Connections())
+	synctest.Test(t, func(t *testing.T) {
+		l := listener{make(chan net.Conn), make(chan struct{})}
+		apns := pushtest.New(t, func(c *pushtest.Config) { c.Listener = l })
+		certPEM, keyPEM := apns.PushCertificate()
+		another := func() *http.Client {
+			c := client(t, apns, certPEM, keyPEM)
+			c.Transport.(*http.Transport).DialContext = l.dial
+			return c
+		}
+		apns.BlackHole(true)
+		conn, err := l.dial(t.Context(), "", "")
+		require.NoError(t, err)
+		heard := make(chan error, 1)
+		go func() {
+			_, err := conn.Read(make([]byte, 1))
+			heard <- err
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		_, err = another().Do(request(t, apns).WithContext(ctx))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Empty(t, heard, "not a word")
+		require.Zero(t, apns.Connections())
 
-	apns.BlackHole(false)
-	require.Error(t, <-heard, "it is cut")
-	res, _ := answer(t, client(t, apns, certPEM, keyPEM), request(t, apns))
-	require.Equal(t, 200, res.StatusCode)
+		apns.BlackHole(false)
+		require.Error(t, <-heard, "it is cut")
+		res, _ := answer(t, another(), request(t, apns))
+		require.Equal(t, 200, res.StatusCode)
+	})
 }
 
 func TestReplies(t *testing.T) {
@@ -297,11 +307,7 @@ func TestDelay(t *testing.T) {
 		certPEM, keyPEM := apns.PushCertificate()
 		c := client(t, apns, certPEM, keyPEM)
 		c.Timeout = 0
-		c.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
-			ours, theirs := net.Pipe()
-			l.conns <- theirs
-			return ours, nil
-		}
+		c.Transport.(*http.Transport).DialContext = l.dial
 		apns.Script(func(pushtest.Push) pushtest.Reply { return pushtest.Reply{Delay: time.Hour} })
 		begin := time.Now()
 		res, _ := answer(t, c, request(t, apns))
@@ -322,6 +328,12 @@ func (l listener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
+}
+
+func (l listener) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	l.conns <- theirs
+	return ours, nil
 }
 
 func (l listener) Close() error {
