@@ -69,7 +69,7 @@ func ExampleWorker() {
 	defer client.Close()
 
 	store := &store{} // one of package storage
-	worker, err := push.NewWorker(push.WorkerConfig{Store: store, Pusher: client})
+	worker, err := push.NewWorker(push.WorkerConfig{Store: store, Pusher: client, Drain: time.Minute})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -26,6 +26,9 @@ func certificate(t testing.TB, apns *pushtest.Server) *push.Certificate {
 func newClient(t testing.TB, apns *pushtest.Server, change ...func(*push.ClientConfig)) *push.Client {
 	t.Helper()
 	cfg := push.ClientConfig{Certificate: certificate(t, apns), Host: apns.URL(), RootCAs: apns.RootCAs()}
+	if apns.URL() != "https://"+(address{}).String() {
+		cfg.Timeout = time.Minute // sockets are as slow as the machine
+	}
 	for _, c := range change {
 		c(&cfg)
 	}

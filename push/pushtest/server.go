@@ -141,7 +141,7 @@ func Open(cfg Config) (*Server, error) {
 	})
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: time.Minute, // of TLS; a busy machine is slow
 		ErrorLog:          log.New(io.Discard, "", 0),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: cfg.MaxConcurrentStreams},
 		ConnState:         s.connState,
