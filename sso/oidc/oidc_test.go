@@ -237,7 +237,7 @@ func TestConcurrentSignInsShareOneDiscovery(t *testing.T) {
 }
 
 func TestCallerWhoLeavesDoesNotFailOthers(t *testing.T) {
-	w := newWorld(t, func(c *oidc.Config) { c.Timeout = 5 * time.Second })
+	w := newWorld(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := w.rp.Begin(ctx, request())
