@@ -52,7 +52,7 @@ func ask(h http.Handler, query string) *httptest.ResponseRecorder {
 }
 
 func query(identifier, family string) string {
-	return "user-identifier=" + url.PathEscape(identifier) + "&model-family=" + family
+	return "user-identifier=" + strings.ReplaceAll(url.PathEscape(identifier), "&", "%26") + "&model-family=" + family
 }
 
 func TestAnswers(t *testing.T) {

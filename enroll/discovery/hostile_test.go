@@ -91,6 +91,7 @@ func FuzzQuery(f *testing.F) {
 	}
 	f.Add("", "o'brien")
 	f.Add("", "a b")
+	f.Add("", "a@b.example&c")
 	h, _ := newHandler(f)
 	want := ask(h, query("ada@example.com", "iPhone"))
 	f.Fuzz(func(t *testing.T, raw, user string) {
