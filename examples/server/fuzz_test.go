@@ -35,7 +35,7 @@ func FuzzFile(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(string(example))
 	for _, text := range []string{
-		`{}`, `{}:`, ``, `null`, `[{}]`, `{"base_url": 7, "x": 1}`, `{"listen": null, "listen": ":1"} x`, `{"tls": {}, "tls": "x"}`, `{"stop": {"delay": "1h", "limit": 5`,
+		`{}`, `{}:`, "{}\f", ``, `null`, `[{}]`, `{"base_url": 7, "x": 1}`, `{"listen": null, "listen": ":1"} x`, `{"tls": {}, "tls": "x"}`, `{"stop": {"delay": "1h", "limit": 5`,
 		`{"sign_in": {"require_mfa": true, "tenants": ["a", null]}, "devices": {"limit": 1e400}}`, `{"retention": {"keep": "-1ns"}, "cookie_keys": []}`, `{"a\nb": {"listen": 1}, "": 2}`,
 	} {
 		f.Add(text)

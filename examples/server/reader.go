@@ -83,7 +83,7 @@ func (r *reader) all() error {
 	if err := r.object(""); err != nil {
 		return fmt.Errorf("it is no JSON object: %w", err)
 	}
-	if len(bytes.TrimSpace(r.content[r.decoder.InputOffset():])) > 0 { // all settings that are there were read
+	if !json.Valid(r.content) { // all settings that are there were read
 		r.faults.addUnread("-config", r.place(), errors.New("something is behind the JSON object"))
 	}
 	return nil
