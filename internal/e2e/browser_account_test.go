@@ -78,7 +78,7 @@ func TestAccountPageInBrowser(t *testing.T) {
 	t.Run("iPad that says it is a Mac", func(t *testing.T) {
 		b := mac(t, look{safariMac, 820, 1180, true})
 		require.Equal(t, http.StatusOK, b.visit(q.Portal))
-		b.await("the page of Settings", func() bool { return strings.Contains(b.text(), "Sign In to Work or School Account") })
+		b.awaitText("Sign In to Work or School Account")
 		b.inspect("account-ipad")
 		require.Equal(t, http.StatusOK, b.follow(`.steps a[href$="/login"]`))
 		b.signIn("bob@example.com")
@@ -106,7 +106,7 @@ func TestDeviceEnrollmentInBrowser(t *testing.T) {
 			require.Equal(t, http.StatusOK, b.follow(`a[href$="/login"]`))
 			b.signIn("alice@example.com")
 			require.NoError(t, b.press(b.ctx, `details:has(form[action$="/way"]) summary`))
-			require.Contains(t, b.text(), "managed as a whole")
+			b.awaitText("managed as a whole") // the tap comes after the touch
 			b.inspect("choice-" + name)
 			require.Equal(t, http.StatusOK, b.follow(`form[action$="/way"] button`))
 			require.Equal(t, q.Portal.Path+"/ready", b.path())

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -39,18 +40,18 @@ func TestPortalInBrowser(t *testing.T) {
 	b.signIn("alice@example.com")
 	b.inspect("ready")
 
-	installing := b.heading()
+	installing := eval[string](b, "document.querySelector('h1').innerText")
 	require.NoError(t, b.press(b.ctx, `a[href$="/profile"]`))
 	file := b.file()
 	d := foreign(t, "--check", file, "--ca", q.CA, "--work", t.TempDir())
 	require.Equal(t, "alice@example.com", d.ManagedAppleAccount)
 	require.Equal(t, 1, q.state(t).Tickets[0].Downloads)
-	b.await("the page to tell of the download", func() bool { return b.state() == "downloaded" })
+	b.awaitPage("the page to tell of the download", "document.querySelector('[data-state]').dataset.state === 'downloaded'")
 	b.inspect("downloaded")
 
 	foreign(t, "--profile", file, "--ca", q.CA, "--work", t.TempDir())
 	require.Equal(t, "enrolled", q.state(t).Tickets[0].State)
-	b.await("the page to tell of the enrollment", func() bool { return b.heading() != installing })
+	b.awaitPage("the page to tell of the enrollment", fmt.Sprintf("document.querySelector('h1').innerText !== %q", installing))
 	b.inspect("enrolled")
 }
 
@@ -62,15 +63,6 @@ func scan(t *testing.T, png []byte) string {
 	out, err := exec.CommandContext(t.Context(), need(t, "zbarimg"), "--quiet", "--raw", file).Output()
 	require.NoError(t, err)
 	return strings.TrimSpace(string(out))
-}
-
-func (b *tab) heading() string {
-	return eval[string](b, "document.querySelector('h1')?.innerText ?? ''")
-}
-
-// state is the ticket's state as the page shows it.
-func (b *tab) state() string {
-	return eval[string](b, "document.querySelector('[data-state]')?.dataset.state ?? ''")
 }
 
 // TestPagesInBrowser looks at each page that a person may be shown instead.

@@ -169,6 +169,24 @@ func (b *tab) await(what string, done func() bool) {
 	require.Eventually(b.t, done, patience, 50*time.Millisecond, what)
 }
 
+// awaitPage waits until an expression is true of a page that is loaded. What
+// cannot be evaluated, since the tab is on its way, is not true yet.
+func (b *tab) awaitPage(what, expression string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	b.await(what, func() bool {
+		done, err := evaluate[bool](ctx, "document.readyState === 'complete' && ("+expression+")")
+		return err == nil && done
+	})
+}
+
+// awaitText waits until the page says so.
+func (b *tab) awaitText(text string) {
+	b.t.Helper()
+	b.awaitPage("the page to say "+text, fmt.Sprintf("document.body.innerText.includes(%q)", text))
+}
+
 // load does what makes the tab load a page, and returns the status of the last
 // answer.
 func (b *tab) load(do func(ctx context.Context) error) int {
@@ -264,8 +282,8 @@ func eval[T any](b *tab, expression string) T {
 // path is where the tab is.
 func (b *tab) path() string { return eval[string](b, "location.pathname") }
 
-// text is what the page says, nothing while it is on its way.
-func (b *tab) text() string { return eval[string](b, `document.body?.innerText ?? ""`) }
+// text is what the page says.
+func (b *tab) text() string { return eval[string](b, "document.body.innerText") }
 
 // said are what the console said, and the addresses of others that were asked.
 func (b *tab) said() (errors, foreign []string) {
