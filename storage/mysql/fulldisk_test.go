@@ -11,6 +11,7 @@ import (
 
 	"github.com/enrollkit/enrollkit/internal/mysqltest"
 	"github.com/enrollkit/enrollkit/internal/troubletest"
+	"github.com/enrollkit/enrollkit/storage/mysql"
 )
 
 // fullDisk has a server on a file system without room, which it needs for what
@@ -102,7 +103,13 @@ func TestAFullDiskOfTheBinaryLog(t *testing.T) {
 			}
 		}()
 		require.Eventually(t, func() bool { return strings.Contains(own.Log(), "Waiting for someone to free space") }, time.Minute, 10*time.Millisecond)
-		w.On(open(t, options(dsn+"?readTimeout=1s")))
+		var hasty *mysql.Store
+		require.Eventually(t, func() bool { // which a slow machine does not open at once
+			hasty, err = mysql.Open(t.Context(), options(dsn+"?readTimeout=1s"))
+			return err == nil
+		}, time.Minute, 10*time.Millisecond)
+		t.Cleanup(func() { hasty.Close() })
+		w.On(hasty)
 		w.Survives("mysql: ", troubletest.Report)
 		require.Empty(t, ended, "who waits for room is given up")
 		require.NoError(t, own.Crash())
