@@ -146,12 +146,14 @@ func readOnly(t *testing.T) {
 	set := func(value string) {
 		exec(t, conn, `ALTER SYSTEM SET default_transaction_read_only = `+value)
 		exec(t, conn, `SELECT pg_reload_conf()`)
-		for _, session := range []*pgx.Conn{conn, raw(t, dsn)} {
+		seen := func(session *pgx.Conn) {
 			require.Eventually(t, func() bool {
 				var now string
 				return session.QueryRow(t.Context(), `SHOW default_transaction_read_only`).Scan(&now) == nil && now == value
 			}, time.Minute, 5*time.Millisecond)
 		}
+		seen(conn)
+		seen(raw(t, dsn)) // the server has told every session before it takes another one
 	}
 	t.Cleanup(func() {
 		_, err := conn.Exec(context.Background(), `ALTER SYSTEM RESET default_transaction_read_only`)
