@@ -224,7 +224,7 @@ var aborted = regexp.MustCompile(`\[ERROR\] (\[MY-\d+\] \[Server\] )?Aborting`)
 
 // ready waits until the server greets who connects.
 func (s *Server) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // for a server that hangs
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -128,7 +128,7 @@ func (told script[S]) rest(ctx context.Context, s S, k int) (string, error) {
 
 // killAt runs a child and kills it at step k.
 func killAt(ctx context.Context, place, part string, k int, when moment) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // for a child that hangs
 	defer cancel()
 	binary, err := os.Executable()
 	if err != nil {

@@ -62,7 +62,7 @@ const childBatch = 6
 
 // killAfter runs a child and kills it when so many batches are acknowledged.
 func killAfter(ctx context.Context, test, place, file string, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // for a child that hangs
 	defer cancel()
 	binary, err := os.Executable()
 	if err != nil {
