@@ -16,7 +16,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -85,7 +84,7 @@ func startQuickstart(t *testing.T, args ...string) *quickstart {
 	data := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), program, append([]string{"-no-device", "-json", "-addr", "127.0.0.1:0", "-data", data}, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 30 * time.Second
+	cmd.WaitDelay = patience // then it is killed, which is a failure
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	stdout, err := cmd.StdoutPipe()
@@ -123,8 +122,10 @@ func startQuickstart(t *testing.T, args ...string) *quickstart {
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(pem))
 	q.tls = &tls.Config{RootCAs: roots}
-	q.client = &http.Client{Transport: &http.Transport{TLSClientConfig: q.tls}}
-	t.Cleanup(q.client.CloseIdleConnections)
+	// The quickstart closes connections that are idle. While the test waits for
+	// other programs, a client that keeps one may send a request that cannot be
+	// sent again, such as a file, to where nobody reads.
+	q.client = &http.Client{Transport: &http.Transport{TLSClientConfig: q.tls, DisableKeepAlives: true}}
 	return q
 }
 
