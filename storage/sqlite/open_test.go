@@ -47,7 +47,7 @@ func TestOpenAtTheSameTime(t *testing.T) {
 		stores := make([]*sqlite.Store, n)
 		var all sync.WaitGroup
 		for i := range n {
-			all.Go(func() { stores[i], errs[i] = sqlite.Open(t.Context(), path, sqlite.Options{AllowUnsealed: true}) })
+			all.Go(func() { stores[i], errs[i] = sqlite.Open(t.Context(), path, patient()) })
 		}
 		all.Wait()
 		for i := range n {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,8 +18,13 @@ import (
 	"github.com/enrollkit/enrollkit/storage/storagetest"
 )
 
+// patient waits for another node for longer than a slow disk takes.
+func patient() sqlite.Options {
+	return sqlite.Options{AllowUnsealed: true, BusyTimeout: time.Minute}
+}
+
 func openPlace(place string) (*sqlite.Store, error) {
-	return sqlite.Open(context.Background(), filepath.Join(place, "enroll.db"), sqlite.Options{AllowUnsealed: true})
+	return sqlite.Open(context.Background(), filepath.Join(place, "enroll.db"), patient())
 }
 
 func suite(open func(string) (*sqlite.Store, error)) storagetest.Suite {
