@@ -22,13 +22,11 @@ func certificate(t testing.TB, apns *pushtest.Server) *push.Certificate {
 	return c
 }
 
-// newClient makes a client of the stand-in.
+// newClient makes a client of the stand-in, which has time: sockets are as slow as
+// the machine.
 func newClient(t testing.TB, apns *pushtest.Server, change ...func(*push.ClientConfig)) *push.Client {
 	t.Helper()
-	cfg := push.ClientConfig{Certificate: certificate(t, apns), Host: apns.URL(), RootCAs: apns.RootCAs()}
-	if apns.URL() != "https://"+(address{}).String() {
-		cfg.Timeout = time.Minute // sockets are as slow as the machine
-	}
+	cfg := push.ClientConfig{Certificate: certificate(t, apns), Host: apns.URL(), RootCAs: apns.RootCAs(), Timeout: time.Minute}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -38,9 +36,9 @@ func newClient(t testing.TB, apns *pushtest.Server, change ...func(*push.ClientC
 	return client
 }
 
-// over makes the client connect through the network.
+// over makes the client connect through the network, with the default timeout.
 func over(n *network) func(*push.ClientConfig) {
-	return func(c *push.ClientConfig) { c.DialContext = n.dial }
+	return func(c *push.ClientConfig) { c.DialContext, c.Timeout = n.dial, 0 }
 }
 
 // device is a target with a token and a magic of its own.

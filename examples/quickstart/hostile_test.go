@@ -301,8 +301,9 @@ func TestBadChallenges(t *testing.T) {
 	other := attack(t, w)
 	other.gone(other.signIn, other.download, other.identify)
 	key := other.phone.Identity().Key
+	turned := profile.SCEP.Challenge[1:] + profile.SCEP.Challenge[:1]
 	for name, challenge := range map[string]string{
-		"none": "", "wrong": profile.SCEP.Challenge[1:], "right, by another key": profile.SCEP.Challenge, "long": strings.Repeat("A", 5000),
+		"none": "", "wrong": turned, "right, by another key": profile.SCEP.Challenge, "long": strings.Repeat("A", 5000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.in(t).refused(http.StatusOK, "/scep", nil, func() error {

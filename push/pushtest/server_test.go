@@ -198,14 +198,8 @@ func TestHTTP1IsRefused(t *testing.T) {
 // whether the server has accepted it.
 func TestBlackHole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := listener{make(chan net.Conn), make(chan struct{})}
+		l := newListener()
 		apns := pushtest.New(t, func(c *pushtest.Config) { c.Listener = l })
-		certPEM, keyPEM := apns.PushCertificate()
-		another := func() *http.Client {
-			c := client(t, apns, certPEM, keyPEM)
-			c.Transport.(*http.Transport).DialContext = l.dial
-			return c
-		}
 		apns.BlackHole(true)
 		conn, err := l.dial(t.Context(), "", "")
 		require.NoError(t, err)
@@ -216,14 +210,14 @@ func TestBlackHole(t *testing.T) {
 		}()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		_, err = another().Do(request(t, apns).WithContext(ctx))
+		_, err = l.client(t, apns).Do(request(t, apns).WithContext(ctx))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Empty(t, heard, "not a word")
 		require.Zero(t, apns.Connections())
 
 		apns.BlackHole(false)
 		require.Error(t, <-heard, "it is cut")
-		res, _ := answer(t, another(), request(t, apns))
+		res, _ := answer(t, l.client(t, apns), request(t, apns))
 		require.Equal(t, 200, res.StatusCode)
 	})
 }
@@ -301,13 +295,11 @@ func TestDropCutsConnections(t *testing.T) {
 // TestDelay: by the clock of a bubble, on a listener of the caller's.
 func TestDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := listener{make(chan net.Conn), make(chan struct{})}
+		l := newListener()
 		apns := pushtest.New(t, func(c *pushtest.Config) { c.Listener = l })
 		require.Equal(t, "https://apns.test:443", apns.URL())
-		certPEM, keyPEM := apns.PushCertificate()
-		c := client(t, apns, certPEM, keyPEM)
+		c := l.client(t, apns)
 		c.Timeout = 0
-		c.Transport.(*http.Transport).DialContext = l.dial
 		apns.Script(func(pushtest.Push) pushtest.Reply { return pushtest.Reply{Delay: time.Hour} })
 		begin := time.Now()
 		res, _ := answer(t, c, request(t, apns))
@@ -316,9 +308,21 @@ func TestDelay(t *testing.T) {
 	})
 }
 
+// listener is a network in memory, for a bubble.
 type listener struct {
 	conns  chan net.Conn
 	closed chan struct{}
+}
+
+func newListener() listener { return listener{make(chan net.Conn), make(chan struct{})} }
+
+// client is one that connects through it.
+func (l listener) client(t *testing.T, apns *pushtest.Server) *http.Client {
+	t.Helper()
+	certPEM, keyPEM := apns.PushCertificate()
+	c := client(t, apns, certPEM, keyPEM)
+	c.Transport.(*http.Transport).DialContext = l.dial
+	return c
 }
 
 func (l listener) Accept() (net.Conn, error) {
@@ -349,7 +353,7 @@ func TestOpenAndClose(t *testing.T) {
 	_, err := pushtest.Open(pushtest.Config{MaxConcurrentStreams: -1})
 	require.ErrorContains(t, err, "MaxConcurrentStreams")
 
-	l := listener{make(chan net.Conn), make(chan struct{})}
+	l := newListener()
 	apns, err := pushtest.Open(pushtest.Config{Listener: l})
 	require.NoError(t, err)
 	require.Equal(t, pushtest.DefaultTopic, apns.Topic())
